@@ -1,0 +1,97 @@
+"""Puts the API together: pool, doorbell, keys, routes. Must start and stay up without Postgres or Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from api import guard, routes
+from api.auth import Keys
+from api.buckets import TokenBuckets
+from api.invariants import Invariants
+from api.metrics import Metrics
+from api.serving import Listener
+from api.world import WORLD, World
+from db import checks, operations, pool
+from psp import providers
+from runtime import clock, limits, process, telemetry
+from runtime.doorbell import Doorbell
+from runtime.settings import Settings, refuse_to_start
+
+ROLE = "sluice_api"
+pool_connections_max = 8
+"""Connections of this process; a ninth request waits a second for one, then it is answered 503."""
+body_bytes_max = 65_536
+"""Largest request body; no request of this port needs more."""
+customer_requests_burst_max = 10
+customer_requests_per_s = 1.0
+"""Per user (contract, section 5)."""
+
+
+def create(settings: Settings) -> web.Application:
+    """The application; its pool and doorbell live from start-up to clean-up. Raises UnknownProviderError."""
+    endpoints = providers.endpoints(settings)
+    app = web.Application(middlewares=[guard.observe, guard.guard], client_max_size=body_bytes_max)
+    routes.register(app)
+
+    async def world(app: web.Application) -> AsyncIterator[None]:
+        connections = await pool.create_pool(settings.database_url, ROLE, "sluice-api", pool_connections_max)
+
+        async def check() -> dict[str, int]:
+            async with connections.acquire(timeout=limits.pool_acquire_s) as connection:
+                return await checks.run(connection)
+
+        doorbell = Doorbell(settings.redis_url)
+        invariants = Invariants(check)
+        app[WORLD] = World(
+            pool=connections,
+            doorbell=doorbell,
+            endpoints=endpoints,
+            keys=Keys(settings),
+            buckets=TokenBuckets(customer_requests_burst_max, customer_requests_per_s),
+            metrics=Metrics(),
+            invariants=invariants,
+        )
+        yield
+        await invariants.close()
+        await doorbell.close()
+        connections.terminate()
+
+    app.cleanup_ctx.append(world)
+    return app
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> int:
+    """Listen until `stop`; returns the exit code."""
+    try:
+        app = create(settings)
+    except providers.UnknownProviderError as error:
+        refuse_to_start([str(error)])
+    listener = Listener(app)
+    try:
+        port = await listener.start(settings.api_host, settings.api_port)
+    except OSError as error:
+        telemetry.logger().error("cannot_listen", port=settings.api_port, exc_info=error)
+        refuse_to_start([f"API_PORT {settings.api_port} cannot be listened on: {error.strerror}"])
+    telemetry.logger().info("listening", port=port, instance=process.instance())
+    await _beat_until(stop, app[WORLD])
+    await listener.stop()
+    telemetry.logger().info("stopped")
+    return 0
+
+
+async def _beat_until(stop: asyncio.Event, world: World) -> None:
+    """Say every few seconds that this process is alive; take that back at an orderly end."""
+    started_at = clock.now()
+
+    async def beat() -> None:
+        async with world.connection() as connection:
+            await operations.beat(connection, "api", process.instance(), started_at, world.metrics.totals)
+
+    await process.every(limits.heartbeat_interval_s, stop, "heartbeat", beat)
+    with contextlib.suppress(*pool.WORLD_IS_BUSY):
+        async with world.connection() as connection:
+            await operations.stop_beating(connection, "api", process.instance())

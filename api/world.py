@@ -1,0 +1,55 @@
+"""What a handler may reach beside its request: database, doorbell, keys, counters. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import cast
+
+from aiohttp import web
+
+from api.auth import Caller, Keys
+from api.buckets import TokenBuckets
+from api.invariants import Invariants
+from api.metrics import Metrics
+from db.pool import type_connection
+from db.reads import Access, type_pool
+from psp.providers import Endpoint
+from runtime import limits
+from runtime.doorbell import Doorbell
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One per process; `endpoints` are the receiver's, for their secrets."""
+
+    pool: type_pool
+    doorbell: Doorbell
+    endpoints: Mapping[str, Endpoint]
+    keys: Keys
+    buckets: TokenBuckets
+    metrics: Metrics
+    invariants: Invariants
+
+    def connection(self) -> AbstractAsyncContextManager[type_connection]:
+        """A connection on loan. Raises one of `db.pool.WORLD_IS_BUSY` within a second when there is none."""
+        return cast(
+            "AbstractAsyncContextManager[type_connection]", self.pool.acquire(timeout=limits.pool_acquire_s)
+        )
+
+
+WORLD = web.AppKey("world", World)
+CALLER = web.RequestKey("caller", Caller)
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+def access(request: web.Request, action: str, thing: str) -> Access:
+    """The access-log row of this request."""
+    return Access(request[CALLER].name, action, thing, request[REQUEST_ID], peer_address(request))
+
+
+def peer_address(request: web.Request) -> str | None:
+    """Who is at the other end of the connection; None when it is gone already."""
+    peer = request.protocol.peername
+    return str(peer[0]) if isinstance(peer, tuple) else None

@@ -1,0 +1,69 @@
+"""What the reconciler records: runs, findings, cursors. It never writes a subject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from db.pool import type_connection
+from db.queries import OPERATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A difference between the PSP's world and ours; `kind` as the CHECK of `reconcile_finding` lists."""
+
+    source: str
+    kind: str
+    object_id: str
+    detail: str | None
+    repaired: bool
+
+
+async def start_run(
+    connection: type_connection, run_id: UUID, requested_by: str, phases: Sequence[str], dry_run: bool
+) -> None:
+    """Open the record of a run."""
+    await connection.execute(OPERATIONS.start_run, run_id, requested_by, list(phases), dry_run)
+
+
+async def finish_run(
+    connection: type_connection, run_id: UUID, status: str, counts: Mapping[str, int], errors: Sequence[str]
+) -> None:
+    """Close the record of a run; `status` is succeeded, partial or failed."""
+    await connection.execute(
+        OPERATIONS.finish_run, run_id, status, json.dumps(dict(counts)), json.dumps(list(errors))
+    )
+
+
+async def add(connection: type_connection, run_id: UUID, findings: Sequence[Finding]) -> None:
+    """Record what a run found."""
+    if findings:
+        await connection.execute(
+            OPERATIONS.add_findings,
+            run_id,
+            [finding.source for finding in findings],
+            [finding.kind for finding in findings],
+            [finding.object_id for finding in findings],
+            [finding.detail for finding in findings],
+            [finding.repaired for finding in findings],
+        )
+
+
+async def known_events(connection: type_connection, source: str, event_ids: Sequence[str]) -> set[str]:
+    """Which of these event ids the inbox has."""
+    rows = await connection.fetch(OPERATIONS.known_events, source, list(event_ids))
+    return {row["event_id"] for row in rows}
+
+
+async def read_cursor(connection: type_connection, source: str, name: str) -> str | None:
+    """Where the last run of a phase ended; None before the first."""
+    position: str | None = await connection.fetchval(OPERATIONS.read_cursor, source, name)
+    return position
+
+
+async def move_cursor(connection: type_connection, source: str, name: str, position: str) -> None:
+    """Remember where a phase ended."""
+    await connection.execute(OPERATIONS.move_cursor, source, name, position)

@@ -1,0 +1,60 @@
+"""Heartbeats, alerts, partitions and retention: what keeps the house in order, no event and no money."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from db.pool import type_connection
+from db.queries import OPERATIONS
+
+
+async def beat(
+    connection: type_connection,
+    process: str,
+    instance: str,
+    started_at: datetime,
+    counters: Mapping[str, int],
+) -> None:
+    """Say that a process is alive, with its counters since start."""
+    await connection.execute(OPERATIONS.beat, process, instance, started_at, json.dumps(dict(counters)))
+
+
+async def stop_beating(connection: type_connection, process: str, instance: str) -> None:
+    """Take the heartbeat of a process away that ends in order."""
+    await connection.execute(OPERATIONS.stop_beating, process, instance)
+
+
+async def forget_heartbeats(connection: type_connection) -> None:
+    """Remove processes that have been silent for a day."""
+    await connection.execute(OPERATIONS.forget_heartbeats)
+
+
+async def raise_alerts(connection: type_connection, alerts: Sequence[tuple[str, str, str | None]]) -> None:
+    """Open alerts (name, subject, detail); one that is open already is not repeated."""
+    if alerts:
+        await connection.execute(
+            OPERATIONS.raise_alerts, [a[0] for a in alerts], [a[1] for a in alerts], [a[2] for a in alerts]
+        )
+
+
+async def resolve_quarantine_alerts(connection: type_connection) -> None:
+    """Close the alerts of events that have left quarantine."""
+    await connection.execute(OPERATIONS.resolve_quarantine_alerts)
+
+
+async def make_partitions(connection: type_connection, days_ahead: int) -> int:
+    """Make the log's daily partitions ahead; returns how many were new."""
+    return int(await connection.fetchval(OPERATIONS.make_partitions, days_ahead))
+
+
+async def drop_partitions(connection: type_connection, keep_from: date) -> int:
+    """Drop the log's daily partitions wholly before `keep_from` that hold nothing open; returns how many."""
+    return int(await connection.fetchval(OPERATIONS.drop_partitions, keep_from))
+
+
+async def delete_expired_tail(connection: type_connection, before: datetime, rows_max: int) -> int:
+    """Delete one batch of expired rows that no dropped partition took; returns how many."""
+    status = await connection.execute(OPERATIONS.delete_expired_tail, before, rows_max)
+    return int(status.rpartition(" ")[2])

@@ -1,0 +1,82 @@
+"""Reads how the house is doing: heartbeats, what waits, alerts, the last run. Never counts over the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from db.pool import type_connection
+from db.reads import AUDIT
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process that has not taken its heartbeat away; `age_s`: since the last one, by the database clock."""
+
+    process: str
+    instance: str
+    started_at: datetime
+    beat_at: datetime
+    age_s: float
+    counters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits. `oldest_pending_s` is None when nothing is pending."""
+
+    pending: int
+    due: int
+    redeliveries: int
+    oldest_pending_s: float | None
+    parked: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A reconcile run; `counts` as the run recorded them."""
+
+    id: str
+    requested_by: str
+    phases: list[str]
+    dry_run: bool
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HouseStatus:
+    """One snapshot of the house; `alerts` counts open ones by name."""
+
+    processes: list[ProcessRow]
+    queue: Queue
+    alerts: dict[str, int]
+    latest_run: RunRow | None
+
+
+async def read_status(connection: type_connection) -> HouseStatus:
+    """Everything in one snapshot, by partial indexes and small tables only."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        processes = [
+            ProcessRow(**{**row, "counters": msgspec.json.decode(row["counters"])})
+            for row in await connection.fetch(AUDIT.list_processes)
+        ]
+        figures = await connection.fetchrow(AUDIT.queue_figures)
+        alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
+        run = await connection.fetchrow(AUDIT.latest_run)
+    assert figures is not None
+    latest = None if run is None else RunRow(**{**run, "counts": msgspec.json.decode(run["counts"])})
+    return HouseStatus(processes, Queue(*figures), alerts, latest)
+
+
+async def read_queue(connection: type_connection) -> Queue:
+    """What waits, alone."""
+    figures = await connection.fetchrow(AUDIT.queue_figures)
+    assert figures is not None
+    return Queue(*figures)

@@ -1,0 +1,39 @@
+"""Whose address a delivery came from: the peer's, or what a trusted proxy says of it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from aiohttp import web
+
+type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SenderAddress:
+    """Reads the sender's address; `X-Forwarded-For` counts only as far as its hops are trusted."""
+
+    def __init__(self, trusted: Sequence[type_network]) -> None:
+        self._trusted = tuple(trusted)
+
+    def of(self, request: web.BaseRequest) -> str | None:
+        """An IP address in text, or None when the connection is gone."""
+        peer = request.protocol.peername
+        address = str(peer[0]) if isinstance(peer, tuple) else None
+        if not self._trusted or address is None or not self._is_trusted(address):
+            return address
+        hops = [
+            hop.strip() for value in request.headers.getall("X-Forwarded-For", ()) for hop in value.split(",")
+        ]
+        for hop in reversed(hops):  # the nearest hop is the last; the first untrusted one is the sender
+            try:
+                address = str(ipaddress.ip_address(hop))
+            except ValueError:
+                return address
+            if not self._is_trusted(address):
+                return address
+        return address
+
+    def _is_trusted(self, address: str) -> bool:
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in self._trusted)

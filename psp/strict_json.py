@@ -1,0 +1,123 @@
+"""Reads a signed body as JSON, more strictly than Python does: what two readers could read differently is
+refused.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from psp.envelope import storable
+
+INTEGER_MAX = 2**53 - 1
+"""Largest amount taken: beyond it other JSON readers round, so nobody could agree on the sum."""
+
+
+class BadJsonError(Exception):
+    """The body is not JSON that every reader reads alike; the message holds no part of it."""
+
+
+class BadShapeError(Exception):
+    """A field that decides about money is missing or of another kind; `field` names it, its value is not
+    shown.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadJsonError("an object holds one key twice")
+    return found
+
+
+def _no_constants(_name: str) -> NoReturn:
+    raise BadJsonError("NaN and Infinity are not JSON")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises BadJsonError or, for another kind of value, BadShapeError."""
+    try:
+        document = _decoder.decode(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise BadJsonError("the body is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise BadJsonError("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise BadShapeError("body", "is not an object")
+    return document
+
+
+class Fields:
+    """Typed access to a decoded object: each reader returns the value or raises BadShapeError naming the
+    path.
+    """
+
+    __slots__ = ("_path", "_values")
+
+    def __init__(self, values: dict[str, Any], path: str) -> None:
+        self._values = values
+        self._path = path
+
+    def _fail(self, name: str, problem: str) -> NoReturn:
+        raise BadShapeError(f"{self._path}.{name}" if self._path else name, problem)
+
+    def raw(self, name: str) -> Any:
+        """The value as decoded; None when it is missing or null."""
+        return self._values.get(name)
+
+    def object(self, name: str) -> Fields:
+        """A nested object that must be there."""
+        value = self._values.get(name)
+        if not isinstance(value, dict):
+            self._fail(name, "is not an object")
+        return Fields(value, f"{self._path}.{name}" if self._path else name)
+
+    def objects(self, name: str) -> list[Fields]:
+        """A list of objects; an empty list when it is missing or null."""
+        value = self._values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self._fail(name, "is not a list of objects")
+        return [Fields(item, f"{self._path}.{name}[]") for item in value]
+
+    def text(self, name: str) -> str:
+        """A short, storable text that must be there."""
+        value = storable(self._values.get(name))
+        if value is None:
+            self._fail(name, "is not a short text")
+        return value
+
+    def text_or_none(self, name: str) -> str | None:
+        """A short, storable text, or None when it is missing or null."""
+        return None if self._values.get(name) is None else self.text(name)
+
+    def reference(self, name: str) -> str | None:
+        """The id of another object, which a PSP sends as a string or as the whole object; None when
+        absent.
+        """
+        value = self._values.get(name)
+        return self.object(name).text("id") if isinstance(value, dict) else self.text_or_none(name)
+
+    def amount(self, name: str) -> int:
+        """An integer of minor units, zero or above, that must be there; never a float, a string or a
+        boolean.
+        """
+        value = self._values.get(name)
+        if type(value) is not int or not 0 <= value <= INTEGER_MAX:
+            self._fail(name, "is not an amount in minor units")
+        return value
+
+    def currency(self, name: str) -> str:
+        """An ISO 4217 code as PSPs write it, in lower case."""
+        value = self.text(name).lower()
+        if len(value) != 3 or not value.isascii() or not value.isalpha():
+            self._fail(name, "is not a currency")
+        return value

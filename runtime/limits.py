@@ -1,0 +1,92 @@
+"""Every bound of the system in one table: unit last, reason beside it, relations asserted at import."""
+
+# --- receiver -----------------------------------------------------------------------------------------------
+webhook_bytes_max_default = 262_144
+"""Largest body taken, bytes. Real events are 1-5 KB; inflated dispute metadata has been seen far above 64
+KiB.
+"""
+header_deadline_s = 5.0
+"""A connection that has not sent a whole request head by then is closed."""
+body_deadline_s = 3.0
+"""A body that has not arrived by then is answered 408. Hyperswitch itself gives up after 5 s."""
+keepalive_idle_s = 75.0
+"""Idle keep-alive connections are closed after this; common proxies use 60-75 s."""
+lingering_s = 1.0
+"""How long unread bytes are drained after an early answer; aiohttp's own 10 s keeps slow clients alive."""
+commit_deadline_s = 3.0
+"""A row that is not committed by then is answered 503, so that the PSP's retry has time to follow."""
+retry_after_s = 1
+"""Retry-After of a 503: a restart of Postgres is over in about a second."""
+flush_rows_max = 500
+"""Rows of one group commit. Insert speed is flat from 200 to 1,000 rows a batch (measured)."""
+flush_second_min_rows = 64
+"""A second flush starts beside a running one only when this many rows wait; earlier it hurts at low load."""
+flush_in_flight_max = 2
+"""Two flushes hide a slow fsync; more only fight for the same two cores."""
+queue_rows_max = 10_000
+"""Rows waiting for a commit before new ones are answered 503 at once."""
+queue_bytes_max = 67_108_864
+"""Bytes waiting for a commit before new ones are answered 503 at once: bounds memory, not only count."""
+rejected_rows_per_minute_and_source_max = 60
+"""Rejected deliveries kept as rows of their own per minute and source address; the rest are counted."""
+rejected_rows_per_minute_max = 6_000
+"""The same over all sources: a flood from many addresses must not fill the disk either."""
+rejected_body_bytes_max = 4_096
+"""Bytes kept of a rejected body, beside its length and sha256."""
+rejected_aggregate_flush_s = 2.0
+"""How often counted rejections become one aggregate row per source, endpoint and verdict."""
+signatures_per_header_max = 8
+"""`v1=` values read from one signature header: a rotation needs two, an attack sends thousands."""
+signature_header_bytes_max = 4_096
+"""A genuine header is about 150 bytes."""
+signature_tolerance_s = 300
+"""Clock distance, in both directions, beyond which a signed timestamp is refused."""
+
+# --- doorbell -----------------------------------------------------------------------------------------------
+doorbell_interval_s = 0.02
+"""At most one arq job per interval and process: a job per flush saturates arq (measured)."""
+doorbell_cut_off_s = 0.25
+"""Ringing is abandoned after this: a lost ring costs latency, a hung one must cost nothing."""
+doorbell_close_s = 2.0
+"""Closing is abandoned after this."""
+doorbell_slots = 16
+"""Distinct job ids in turn, so that a stopped worker leaves at most this many jobs behind per process."""
+
+# --- workers ------------------------------------------------------------------------------------------------
+claim_batch_rows_max = 500
+"""Events of one claim; above that the transaction grows and nothing is gained (measured)."""
+claim_lease_s = 10
+"""A claimed event is due again after this, so that a killed worker's share is taken over within seconds."""
+attempts_max = 8
+"""Attempts before an event is quarantined; with the backoff below that is about half an hour."""
+backoff_first_s = 2
+backoff_max_s = 600
+"""Retry delays double from the first to the cap, held in Postgres."""
+parked_days_max = 3
+"""A parked event's parent has this long to come (Stripe's own retry span), then it is quarantined."""
+subject_races_max = 5
+"""How often one batch is decided anew after losing a race for a subject, before it is bisected."""
+heartbeat_interval_s = 5
+heartbeat_stale_s = 30
+
+# --- database -----------------------------------------------------------------------------------------------
+pool_acquire_s = 1.0
+command_timeout_s = 10.0
+lock_timeout_ms = 2_000
+idle_in_transaction_timeout_ms = 10_000
+partitions_ahead_days = 7
+"""Daily partitions made in advance; a default partition catches what falls outside."""
+retention_batch_rows = 10_000
+retention_pause_s = 0.1
+
+# --- settings -----------------------------------------------------------------------------------------------
+secret_bytes_min = 16
+"""A shorter webhook secret can be guessed or was cut by mistake; Stripe's have 38."""
+jwt_secret_bytes_min = 32
+"""HS256 needs a key as long as its digest."""
+
+assert commit_deadline_s + body_deadline_s < 10, "a PSP that waits 10 s must see our answer"
+assert flush_rows_max <= queue_rows_max
+assert claim_lease_s < 30, "every acknowledged event is applied within 30 s of a healed fault"
+assert backoff_first_s <= backoff_max_s
+assert rejected_rows_per_minute_and_source_max <= rejected_rows_per_minute_max

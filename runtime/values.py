@@ -1,0 +1,232 @@
+"""Parses single settings: each function takes the text of one variable and returns its value or raises
+ValueError.
+
+A fault's text follows the variable's name in a sentence and never holds the value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import msgspec
+
+from runtime import limits
+
+
+class Secret:
+    """A value that never shows itself: neither repr, str nor a log line contains it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one call that needs it."""
+        return self._value
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that tell secrets apart in the log without giving them away."""
+        return hashlib.sha256(self._value.encode()).hexdigest()[:8]
+
+    def __repr__(self) -> str:
+        return f"Secret({self.fingerprint})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True)
+class OpsToken:
+    """One bearer token of a person or dashboard: `dashboard` reads, `ops` reads and commands."""
+
+    name: str
+    role: str
+    token: Secret
+
+
+class EndpointSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of WEBHOOK_ENDPOINTS: a further receiver path with its own provider, account, mode and
+    secrets.
+    """
+
+    path: str
+    provider: str
+    secrets: list[str]
+    account: str | None = None
+    mode: str | None = None
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+def secret(value: str) -> Secret:
+    """A secret of any length; for keys that somebody else made."""
+    return Secret(value)
+
+
+def port(value: str) -> int:
+    """A TCP port."""
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65_535:
+        raise ValueError("is not a port (1-65535)")
+    return int(value)
+
+
+def positive(value: str) -> int:
+    """A whole number above zero."""
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise ValueError("is not a whole number above zero")
+    return int(value)
+
+
+def retention_days(value: str) -> int:
+    """0 or nonsense means the default (contract): retention must not vanish by a typing error."""
+    if value.isascii() and value.isdigit() and 0 < int(value) <= 36_500:
+        return int(value)
+    return 90
+
+
+def flag(value: str) -> bool:
+    """true or false, and the usual other words for them."""
+    lowered = value.lower()
+    if lowered in ("true", "1", "yes", "on"):
+        return True
+    if lowered in ("false", "0", "no", "off"):
+        return False
+    raise ValueError("is neither true nor false")
+
+
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_DURATION_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def duration(value: str) -> float:
+    """A duration like `30s`, `5m` or `1h`, in seconds."""
+    match = _DURATION.fullmatch(value)
+    if match is None or int(match[1]) == 0:
+        raise ValueError("is not a duration above zero like 30s, 5m or 1h")
+    return int(match[1]) * _DURATION_SECONDS[match[2]]
+
+
+def number(value: str) -> str:
+    """Kept as text: a percentage is never a float here."""
+    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,4})?", value) is None:
+        raise ValueError("is not a plain decimal number")
+    return value
+
+
+def url(value: str) -> str:
+    """An http(s) URL, without a slash at its end."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not an http(s) URL")
+    return value.rstrip("/")
+
+
+def database_url(value: str) -> str:
+    """A Postgres URL."""
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("does not start with postgresql://")
+    return value
+
+
+def redis_url(value: str) -> str:
+    """A Redis URL."""
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("does not start with redis:// or rediss://")
+    return value
+
+
+def webhook_secrets(value: str) -> tuple[Secret, ...]:
+    """A comma list of signing secrets; an empty or short one would make events forgeable."""
+    secrets = tuple(Secret(part.strip()) for part in value.split(","))
+    if any(len(secret.reveal().encode()) < limits.secret_bytes_min for secret in secrets):
+        raise ValueError(f"holds an empty or short secret (at least {limits.secret_bytes_min} bytes each)")
+    return secrets
+
+
+def jwt_secret(value: str) -> Secret:
+    """A key for HS256."""
+    if len(value.encode()) < limits.jwt_secret_bytes_min:
+        raise ValueError(f"is shorter than {limits.jwt_secret_bytes_min} bytes")
+    return Secret(value)
+
+
+def long_secret(value: str) -> Secret:
+    """A secret that cannot be guessed."""
+    if len(value.encode()) < limits.secret_bytes_min:
+        raise ValueError(f"is shorter than {limits.secret_bytes_min} bytes")
+    return Secret(value)
+
+
+def ops_tokens(value: str) -> tuple[OpsToken, ...]:
+    """A comma list of `name:role:token`."""
+    tokens = []
+    for entry in value.split(","):
+        name, _, rest = entry.strip().partition(":")
+        role, _, token = rest.partition(":")
+        if not name or role not in ("dashboard", "ops") or len(token.encode()) < limits.secret_bytes_min:
+            raise ValueError(
+                "is not a comma list of name:role:token (role dashboard or ops, "
+                f"token of at least {limits.secret_bytes_min} bytes)"
+            )
+        tokens.append(OpsToken(name, role, Secret(token)))
+    return tuple(tokens)
+
+
+def networks(value: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """A comma list of CIDRs."""
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(","))
+    except ValueError:
+        raise ValueError("is not a comma list of CIDRs") from None
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """A comma list of web origins, without paths."""
+    origins = []
+    for part in value.split(","):
+        parts = urlsplit(part.strip())
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
+            raise ValueError("is not a comma list of origins like https://shop.example")
+        origins.append(f"{parts.scheme}://{parts.netloc}")
+    return tuple(origins)
+
+
+_PATH_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def endpoints(value: str) -> tuple[EndpointSetting, ...]:
+    """A JSON list of further receiver endpoints."""
+    try:
+        endpoints = msgspec.json.decode(value, type=list[EndpointSetting])
+    except msgspec.DecodeError as fault:
+        raise ValueError(f"is not a JSON list of endpoints: {fault}") from None
+    for endpoint in endpoints:
+        if _PATH_NAME.fullmatch(endpoint.path) is None:
+            raise ValueError("holds a path that is not lower-case letters, digits, '-' or '_'")
+        if endpoint.mode not in (None, "live", "test"):
+            raise ValueError("holds a mode other than live and test")
+        if not endpoint.secrets:
+            raise ValueError("holds an endpoint without secrets")
+        webhook_secrets(",".join(endpoint.secrets))
+    if len({endpoint.path for endpoint in endpoints}) != len(endpoints):
+        raise ValueError("holds one path twice")
+    return tuple(endpoints)
+
+
+def app_env(value: str) -> str:
+    """Which kind of environment this is."""
+    if value not in ("production", "dev", "test"):
+        raise ValueError("is not production, dev or test")
+    return value

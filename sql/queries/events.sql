@@ -1,0 +1,146 @@
+-- The log and the inbox: append, claim, load, mark.
+
+-- name: append_deliveries
+-- One group commit: log rows, inbox rows for verified ones, and a note for a worker where the id was known already.
+WITH arrived AS (
+    SELECT * FROM unnest(
+        $1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
+        $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bytea[],
+        $16::text[], $17::text[], $18::text[], $19::text[], $20::integer[]
+    ) AS a (
+        batch_ordinal, source, endpoint, origin, verdict, secret_id, signed_at, event_id,
+        event_type, object_id, psp_created, body, body_bytes, body_sha256, headers,
+        source_ip, user_agent, request_id, actor, requests
+    )
+), logged AS (
+    INSERT INTO webhook_log (
+        batch_ordinal, source, endpoint, origin, verdict, secret_id, signed_at, event_id,
+        event_type, object_id, body, body_bytes, body_sha256, headers,
+        source_ip, user_agent, request_id, actor, requests
+    )
+    SELECT batch_ordinal, source, endpoint, origin, verdict, secret_id, signed_at, event_id,
+           event_type, object_id, body, body_bytes, body_sha256, headers,
+           source_ip::inet, user_agent, request_id, actor, requests
+    FROM arrived
+    RETURNING id, batch_ordinal
+), verified AS (
+    SELECT l.id, a.source, a.event_id, a.origin, a.event_type, a.object_id, a.psp_created, a.body_sha256
+    FROM arrived a JOIN logged l ON l.batch_ordinal = a.batch_ordinal
+    WHERE a.verdict = 'ok'
+), fresh AS (
+    -- In one order, so that two flushes with the same ids wait for each other and never deadlock.
+    INSERT INTO webhook_event (source, event_id, log_id, event_type, object_id, psp_created, body_sha256)
+    SELECT source, event_id, id, event_type, object_id, psp_created, body_sha256
+    FROM verified ORDER BY source, event_id, id
+    ON CONFLICT DO NOTHING
+    RETURNING log_id
+)
+INSERT INTO webhook_redelivery (log_id, source, event_id, origin, body_sha256)
+SELECT id, source, event_id, origin, body_sha256
+FROM verified v WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.log_id = v.id);
+
+-- name: claim_due
+-- Takes the oldest due events, counts the attempt and leases them; events that have failed before come alone.
+WITH head AS (
+    SELECT e.source, e.event_id, e.attempts
+    FROM webhook_event e
+    WHERE e.state = 'pending' AND e.next_attempt_at <= now()
+    ORDER BY e.log_id
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT source, event_id FROM head WHERE attempts < $3
+    UNION ALL
+    (SELECT source, event_id FROM head
+     WHERE attempts >= $3 AND NOT EXISTS (SELECT FROM head h WHERE h.attempts < $3) LIMIT 1)
+), claimed AS (
+    UPDATE webhook_event e
+    SET attempts = e.attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
+    FROM due WHERE e.source = due.source AND e.event_id = due.event_id
+    RETURNING e.source, e.event_id, e.log_id, e.received_at, e.attempts, e.psp_created, e.reason
+)
+SELECT c.source, c.event_id, c.log_id, c.received_at, c.attempts, c.psp_created, c.reason, l.endpoint, l.body
+FROM claimed c LEFT JOIN webhook_log l ON l.id = c.log_id AND l.received_at = c.received_at
+ORDER BY c.log_id;
+
+-- name: release_claims
+-- Gives back attempts that were counted for work which the database's own absence prevented.
+UPDATE webhook_event e SET attempts = e.attempts - 1, next_attempt_at = now()
+FROM unnest($1::text[], $2::text[], $3::integer[]) AS c (source, event_id, attempts)
+WHERE e.source = c.source AND e.event_id = c.event_id AND e.attempts = c.attempts AND e.state = 'pending';
+
+-- name: mark_events
+-- Writes the outcomes of one batch; the attempt number is the fence against a claim that was taken over meanwhile.
+UPDATE webhook_event e
+SET state = o.state, reason = o.reason, last_error = o.last_error, awaits = o.awaits,
+    next_attempt_at = coalesce(now() + make_interval(secs => o.delay_s), e.next_attempt_at),
+    applied_at = CASE WHEN o.state IN ('pending', 'parked', 'quarantined') THEN e.applied_at
+                      ELSE coalesce(e.applied_at, now()) END
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::double precision[])
+    AS o (source, event_id, attempts, state, reason, last_error, awaits, delay_s)
+WHERE e.source = o.source AND e.event_id = o.event_id AND e.attempts = o.attempts AND e.state = 'pending';
+
+-- name: add_event_notes
+-- Records what happened to events besides a plain outcome.
+INSERT INTO event_note (source, event_id, what, log_id, actor, detail)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[]);
+
+-- name: wake_parked
+-- Opens the events that wait for a key which has just been written.
+UPDATE webhook_event SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
+WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text[], $2::text[]));
+
+-- name: wake_parked_arrived
+-- The same for keys that were written while the event was being parked: the race that a wake-up alone would lose.
+UPDATE webhook_event e SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
+WHERE e.state = 'parked' AND e.awaits LIKE 'payment:%'
+  AND EXISTS (SELECT FROM checkout_session c
+              WHERE c.source = e.source AND c.payment_id = substr(e.awaits, 9) AND c.status = 'paid');
+
+-- name: expire_parked
+-- Events whose awaited key never came within the limit become due once more, marked so that they end in quarantine.
+UPDATE webhook_event SET state = 'pending', reason = 'expired', awaits = NULL, attempts = 0, next_attempt_at = now()
+WHERE state = 'parked' AND next_attempt_at <= now()
+RETURNING source, event_id;
+
+-- name: take_redeliveries
+-- The oldest unjudged redeliveries with what the first delivery of their event was.
+SELECT r.log_id, r.received_at, r.source, r.event_id, r.origin, e.state,
+       r.body_sha256 = e.body_sha256 AS same_bytes, e.log_id AS first_log_id, e.received_at AS first_received_at
+FROM webhook_redelivery r
+JOIN webhook_event e ON e.source = r.source AND e.event_id = r.event_id
+ORDER BY r.log_id
+LIMIT $1
+FOR UPDATE OF r SKIP LOCKED;
+
+-- name: load_bodies
+-- Exact bytes of deliveries by id and receipt time.
+SELECT l.id, l.body, l.actor FROM webhook_log l
+JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, received_at)
+    ON l.id = k.id AND l.received_at = k.received_at;
+
+-- name: flag_conflicts
+-- Marks events under whose id another body came.
+UPDATE webhook_event e SET conflict = true
+FROM unnest($1::text[], $2::text[]) AS c (source, event_id)
+WHERE e.source = c.source AND e.event_id = c.event_id;
+
+-- name: reopen_events
+-- Makes events due again at an operator's wish; what was applied stays as it is.
+UPDATE webhook_event e SET state = 'pending', reason = NULL, awaits = NULL, attempts = 0, next_attempt_at = now()
+FROM unnest($1::text[], $2::text[]) AS c (source, event_id)
+WHERE e.source = c.source AND e.event_id = c.event_id AND e.state IN ('quarantined', 'ignored', 'parked', 'superseded');
+
+-- name: drop_redeliveries
+-- Forgets redeliveries that have been judged; the log keeps them.
+DELETE FROM webhook_redelivery WHERE log_id = ANY($1::bigint[]);
+
+-- name: durability_settings
+-- The settings without which an acknowledgement would be a lie.
+SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('full_page_writes') AS full_page_writes;
+
+-- name: can_commit
+-- Whether this role could append now: the tables are there and writable, and the server is no standby.
+SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
+       AND to_regclass('webhook_log') IS NOT NULL;

@@ -1,0 +1,76 @@
+-- Heartbeats, alerts, partitions, retention, reconcile records.
+
+-- name: beat
+-- A process says that it is alive, with its counters since start.
+INSERT INTO process_heartbeat (process, instance, started_at, beat_at, counters)
+VALUES ($1, $2, $3, now(), $4::text::jsonb)
+ON CONFLICT (process, instance) DO UPDATE SET beat_at = now(), started_at = excluded.started_at, counters = excluded.counters;
+
+-- name: forget_heartbeats
+-- Removes processes that have been silent for a day.
+DELETE FROM process_heartbeat WHERE beat_at < now() - interval '1 day';
+
+-- name: stop_beating
+-- A process that ends in order takes its heartbeat away.
+DELETE FROM process_heartbeat WHERE process = $1 AND instance = $2;
+
+-- name: raise_alerts
+-- Opens alerts; one that is open already stays one row.
+INSERT INTO alert (name, subject, detail)
+SELECT name, subject, detail FROM unnest($1::text[], $2::text[], $3::text[]) AS a (name, subject, detail)
+ORDER BY name, subject
+ON CONFLICT (name, subject) WHERE resolved_at IS NULL DO NOTHING;
+
+-- name: resolve_quarantine_alerts
+-- Closes the alerts of events that are not in quarantine any more.
+UPDATE alert a SET resolved_at = now()
+WHERE a.resolved_at IS NULL AND a.name = 'event_quarantined'
+  AND NOT EXISTS (SELECT FROM webhook_event e
+                  WHERE e.state = 'quarantined' AND a.subject = e.source || ':' || e.event_id);
+
+-- name: make_partitions
+-- Daily partitions of the log, this many days ahead.
+SELECT webhook_log_make_partitions($1);
+
+-- name: drop_partitions
+-- Daily partitions wholly before this date that hold nothing open.
+SELECT webhook_log_drop_partitions($1);
+
+-- name: delete_expired_tail
+-- One batch of expired rows that no dropped partition took: pinned by a neighbour that is still open.
+WITH expired AS (
+    SELECT l.id, l.received_at FROM webhook_log l
+    WHERE l.received_at < $1
+      AND NOT EXISTS (SELECT FROM webhook_event e
+                      WHERE e.state IN ('pending', 'parked', 'quarantined') AND e.log_id = l.id)
+    LIMIT $2
+)
+DELETE FROM webhook_log l USING expired x WHERE l.id = x.id AND l.received_at = x.received_at;
+
+-- name: start_run
+-- Opens the record of a reconcile run.
+INSERT INTO reconcile_run (id, requested_by, phases, dry_run) VALUES ($1, $2, $3, $4);
+
+-- name: finish_run
+-- Closes the record of a reconcile run.
+UPDATE reconcile_run SET status = $2, counts = $3::text::jsonb, errors = $4::text::jsonb, finished_at = now() WHERE id = $1;
+
+-- name: add_findings
+-- What a run found, and whether it was repaired.
+INSERT INTO reconcile_finding (run_id, source, class, object_id, detail, repaired)
+SELECT $1, source, class, object_id, detail, repaired
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])
+    AS f (source, class, object_id, detail, repaired);
+
+-- name: known_events
+-- Which of these event ids the inbox has.
+SELECT event_id FROM webhook_event WHERE source = $1 AND event_id = ANY($2::text[]);
+
+-- name: read_cursor
+-- Where the last run of a phase ended.
+SELECT position FROM psp_cursor WHERE source = $1 AND name = $2;
+
+-- name: move_cursor
+-- Remembers where a phase ended.
+INSERT INTO psp_cursor (source, name, position) VALUES ($1, $2, $3)
+ON CONFLICT (source, name) DO UPDATE SET position = excluded.position, updated_at = now();

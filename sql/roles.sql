@@ -1,0 +1,69 @@
+-- One role per process, applied after every migration. A process logs in as a member of its role, or takes it on by
+-- itself: even a wrong import cannot then update a balance from the receiver.
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'sluice_ingest', 'sluice_worker', 'sluice_reconciler', 'sluice_api', 'sluice_retention', 'sluice_dashboard'
+    ] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- another database of this cluster is being migrated at the same time
+            END;
+        END IF;
+        -- For a migrator that is no superuser: it made the role, so it may hand it to itself and take it on.
+        IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER', name);
+        END IF;
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', name);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM %I', name);
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', name);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', name);
+    END LOOP;
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$$;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION webhook_log_make_partitions(integer) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION webhook_log_drop_partitions(date) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION ledger_post() FROM PUBLIC;
+
+-- The receiver appends to the log and the inbox, column by column: it can forge neither an id nor a time, and reads
+-- back nothing but the ids that tie the rows of one statement together.
+GRANT USAGE ON SEQUENCE webhook_log_seq TO sluice_ingest, sluice_reconciler, sluice_api;
+GRANT INSERT (source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_type, object_id, body, body_bytes,
+              body_sha256, headers, source_ip, user_agent, request_id, actor, requests, batch_ordinal),
+      SELECT (id, batch_ordinal)
+    ON webhook_log TO sluice_ingest, sluice_reconciler, sluice_api;
+GRANT INSERT (source, event_id, log_id, event_type, object_id, psp_created, body_sha256), SELECT (log_id)
+    ON webhook_event TO sluice_ingest, sluice_reconciler, sluice_api;
+GRANT INSERT (log_id, source, event_id, origin, body_sha256)
+    ON webhook_redelivery TO sluice_ingest, sluice_reconciler, sluice_api;
+
+-- The worker is the one writer of event-driven state. Balances move by the ledger's own trigger alone.
+GRANT SELECT ON webhook_log, webhook_event, webhook_redelivery, event_note, unit, account, balance, ledger_transaction,
+    ledger_posting, checkout_session, refund, dispute, state_transition, process_heartbeat, alert TO sluice_worker;
+GRANT UPDATE ON webhook_event TO sluice_worker;
+GRANT UPDATE, DELETE ON webhook_redelivery TO sluice_worker;
+GRANT INSERT ON event_note, account, ledger_transaction, ledger_posting, state_transition TO sluice_worker;
+GRANT INSERT, UPDATE ON checkout_session, refund, dispute, alert TO sluice_worker;
+GRANT INSERT, UPDATE, DELETE ON process_heartbeat TO sluice_worker, sluice_reconciler, sluice_api;
+GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer) TO sluice_worker;
+
+-- Retention removes payloads and nothing else.
+GRANT SELECT (id, received_at), DELETE ON webhook_log TO sluice_retention;
+GRANT SELECT (log_id, state) ON webhook_event TO sluice_retention;
+GRANT EXECUTE ON FUNCTION webhook_log_drop_partitions(date) TO sluice_retention;
+
+-- The reconciler reads, writes its own records, and repairs by appending to the log.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO sluice_reconciler, sluice_api;
+GRANT INSERT, UPDATE ON reconcile_run, psp_cursor, alert TO sluice_reconciler;
+GRANT INSERT ON reconcile_finding TO sluice_reconciler;
+
+-- The API reads; it opens empty accounts, and records who asked for what.
+GRANT INSERT ON account, access_log, event_note TO sluice_api;
+GRANT INSERT (account_id, unit) ON balance TO sluice_api;

@@ -1,0 +1,130 @@
+"""Makes Stripe events for tests from the facts: our own shapes, newest API version, only the fields that
+matter."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+from typing import Any
+
+API_VERSION = "2026-10-28.endive"
+CREATED = 1_795_000_000
+"""When the events of a test happen unless it says otherwise, unix seconds."""
+
+_numbers = itertools.count(1)
+
+
+def unique(prefix: str) -> str:
+    """An id that no other test uses."""
+    return f"{prefix}_{secrets.token_hex(6)}{next(_numbers)}"
+
+
+def event(kind: str, subject: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """An event of type `kind` about `subject`."""
+    made = {
+        "id": unique("evt"),
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": CREATED,
+        "livemode": False,
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "type": kind,
+        "data": {"object": subject},
+    }
+    return made | changes
+
+
+def checkout(
+    credits: object = 250, amount: int = 289, account: object = "cust_1", **changes: Any
+) -> dict[str, Any]:
+    """A paid checkout session that tops up `credits`."""
+    number = unique("n")
+    made = {
+        "id": f"cs_test_{number}",
+        "object": "checkout.session",
+        "mode": "payment",
+        "status": "complete",
+        "payment_status": "paid",
+        "amount_total": amount,
+        "currency": "usd",
+        "payment_intent": f"pi_{number}",
+        "metadata": {"purpose": "credits_topup", "accountId": account, "credits": str(credits)},
+    }
+    return made | changes
+
+
+def payment(
+    credits: object = 250, amount: int = 289, account: object = "cust_1", **changes: Any
+) -> dict[str, Any]:
+    """A succeeded off-session payment that tops up `credits`."""
+    made = {
+        "id": unique("pi"),
+        "object": "payment_intent",
+        "status": "succeeded",
+        "amount": amount,
+        "amount_received": amount,
+        "currency": "usd",
+        "latest_charge": unique("ch"),
+        "metadata": {
+            "purpose": "credits_topup",
+            "accountId": account,
+            "credits": str(credits),
+            "paymentMethod": "off_session",
+        },
+    }
+    return made | changes
+
+
+def refund(payment_id: object, amount: int, status: str = "succeeded", **changes: Any) -> dict[str, Any]:
+    """A refund of a payment."""
+    made = {
+        "id": unique("re"),
+        "object": "refund",
+        "amount": amount,
+        "currency": "usd",
+        "charge": unique("ch"),
+        "payment_intent": payment_id,
+        "status": status,
+        "metadata": {},
+    }
+    return made | changes
+
+
+def charge(payment_id: object, amount_refunded: int, refunds: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """A charge that has been refunded; `refunds` None leaves the list out, as newer API versions do."""
+    made = {
+        "id": unique("ch"),
+        "object": "charge",
+        "payment_intent": payment_id,
+        "amount_refunded": amount_refunded,
+        "currency": "usd",
+        "refunded": True,
+    }
+    return (
+        made
+        if refunds is None
+        else made | {"refunds": {"object": "list", "data": refunds, "has_more": False}}
+    )
+
+
+def dispute(
+    payment_id: object, amount: int, status: str = "needs_response", **changes: Any
+) -> dict[str, Any]:
+    """A dispute of a payment."""
+    made = {
+        "id": unique("dp"),
+        "object": "dispute",
+        "amount": amount,
+        "currency": "usd",
+        "charge": unique("ch"),
+        "payment_intent": payment_id,
+        "status": status,
+    }
+    return made | changes
+
+
+def encode(body: object) -> bytes:
+    """The bytes of an event as they go over the wire."""
+    return json.dumps(body).encode()

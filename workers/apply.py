@@ -1,0 +1,141 @@
+"""Applies claimed events: load what they are about, decide purely, write everything in one transaction.
+
+Only what the database itself refuses makes a batch be split, so one poison event costs its neighbours
+nothing. Never takes a second connection while it holds one, and never leaves a transaction open across
+anything but SQL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from billing.facts import (
+    ChargeRefunded,
+    DisputeReported,
+    Fact,
+    RefundReported,
+    TopUpEnded,
+    TopUpPaid,
+    Unusable,
+)
+from db import events, operations, subjects
+from db.events import ClaimedEvent
+from db.pool import LOST_RACE, REFUSED, WORLD_IS_BUSY, type_connection
+from psp import mappers
+from runtime import limits, telemetry
+from workers import outcomes
+from workers.outcomes import Batch, Item
+
+
+class ClaimLostError(Exception):
+    """Another worker has taken over part of this batch, so nothing of it may be written here."""
+
+
+async def apply_batch(
+    connection: type_connection, claimed: Sequence[ClaimedEvent], modes: Mapping[str, str | None]
+) -> Counter[str]:
+    """Apply events claimed by this worker; `modes` gives each endpoint's mode. Returns how many ended in
+    which state.
+
+    Raises an error of WORLD_IS_BUSY when the database went away; then nothing, or whole parts, were written.
+    """
+    exhausted = [event for event in claimed if event.attempts > limits.attempts_max]
+    workable = [event for event in claimed if event.attempts <= limits.attempts_max]
+    counts: Counter[str] = Counter()
+    if exhausted:
+        batch = Batch()
+        for event in exhausted:
+            outcomes.quarantine(event, "attempts_exhausted", "its work ended the worker each time", batch)
+        counts += await _write_alone(connection, batch)
+    items = [Item(event, _read(event, modes)) for event in workable]
+    return counts + await _apply(connection, items)
+
+
+def _read(event: ClaimedEvent, modes: Mapping[str, str | None]) -> Fact:
+    if event.body is None:
+        return Unusable("payload_gone", "retention has taken the payload")
+    mapper = mappers.of_source(event.source)
+    if mapper is None:
+        return Unusable("unknown_provider", f"no provider reads events of {event.source}")
+    return mapper.to_fact(event.body, modes.get(event.endpoint or ""))
+
+
+async def _apply(connection: type_connection, items: Sequence[Item]) -> Counter[str]:
+    if not items:
+        return Counter()
+    for _ in range(limits.subject_races_max):
+        try:
+            return await _apply_at_once(connection, items)
+        except ClaimLostError:
+            telemetry.logger().warning("claim_lost", events=len(items))
+            return Counter(claim_lost=len(items))
+        except WORLD_IS_BUSY:
+            raise
+        except LOST_RACE:
+            continue
+        except REFUSED as error:
+            refused = error
+            break
+    else:
+        refused = None
+    if len(items) > 1:
+        middle = len(items) // 2
+        return await _apply(connection, items[:middle]) + await _apply(connection, items[middle:])
+    batch = Batch()
+    if refused is None:
+        outcomes.batch_failure(items[0].event, "LostRace", batch)
+    else:
+        telemetry.logger().error(
+            "event_refused_by_database", event_id=items[0].event.event_id, exc_info=refused
+        )
+        outcomes.quarantine(items[0].event, "database_refused", type(refused).__name__, batch)
+    return await _write_alone(connection, batch)
+
+
+async def _apply_at_once(connection: type_connection, items: Sequence[Item]) -> Counter[str]:
+    ids, payment_ids = _subjects(items)
+    async with connection.transaction():
+        purchases = await subjects.load_purchases(connection, ids, payment_ids) if ids or payment_ids else []
+        batch = outcomes.decide_batch(items, purchases)
+        overdrawn = await subjects.write(
+            connection, purchases, batch.purchases.values(), batch.effects, batch.account_causes
+        )
+        batch.alerts += [("negative_balance", account_id, None) for account_id in overdrawn]
+        await _write_marks(connection, batch)
+    return Counter(mark.state for mark in batch.marks)
+
+
+def _subjects(items: Sequence[Item]) -> tuple[list[str], list[str]]:
+    """The ids of purchases and of payments that these facts are about."""
+    ids: set[str] = set()
+    payment_ids: set[str] = set()
+    for item in items:
+        match item.fact:
+            case TopUpPaid(id=purchase_id, payment_id=payment_id):
+                ids.add(purchase_id)
+                if payment_id is not None:
+                    payment_ids.add(payment_id)
+            case TopUpEnded(id=purchase_id):
+                ids.add(purchase_id)
+            case RefundReported() | DisputeReported() | ChargeRefunded() as reversal:
+                payment_ids.add(reversal.payment_id)
+    return sorted(ids), sorted(payment_ids)
+
+
+async def _write_alone(connection: type_connection, batch: Batch) -> Counter[str]:
+    """Write outcomes that change no subject."""
+    try:
+        async with connection.transaction():
+            await _write_marks(connection, batch)
+    except ClaimLostError:
+        return Counter(claim_lost=len(batch.marks))
+    return Counter(mark.state for mark in batch.marks)
+
+
+async def _write_marks(connection: type_connection, batch: Batch) -> None:
+    if await events.mark(connection, batch.marks) != len(batch.marks):
+        raise ClaimLostError
+    await events.wake_parked(connection, batch.wakes)
+    await events.add_notes(connection, batch.notes)
+    await operations.raise_alerts(connection, batch.alerts)

@@ -1,0 +1,81 @@
+"""Drains the inbox: claim what is due, apply it, until nothing is left. Woken by the doorbell, and by time
+alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+
+from db import events
+from db.events import ClaimedEvent
+from db.pool import WORLD_IS_BUSY, type_pool
+from runtime import limits, telemetry
+from workers import apply, redeliveries
+
+_ALONE_FROM_ATTEMPTS = 2
+"""An event that has been begun this often without an outcome is claimed alone: it may be what kills the
+worker.
+"""
+
+
+class Drainer:
+    """One per worker process; `run_once` never runs twice at a time."""
+
+    def __init__(self, pool: type_pool, modes: Mapping[str, str | None]) -> None:
+        """`modes` gives the mode (live, test or None) of each receiver endpoint."""
+        self._pool = pool
+        self._modes = modes
+        self._unfinished: list[ClaimedEvent] = []
+        self.wake = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+
+    async def run_once(self) -> Counter[str]:
+        """Judge redeliveries, then apply until nothing is due; returns how many events ended in which state.
+
+        Raises an error of WORLD_IS_BUSY when the database goes away; the events then stay due.
+        """
+        counts: Counter[str] = Counter()
+        async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
+            if self._unfinished:
+                await events.release_claims(connection, self._unfinished)
+                self._unfinished = []
+            while judged := await redeliveries.judge(connection):
+                counts += judged
+            while True:
+                claimed = await events.claim_due(
+                    connection, limits.claim_batch_rows_max, limits.claim_lease_s, _ALONE_FROM_ATTEMPTS
+                )
+                if not claimed:
+                    break
+                try:
+                    counts += await apply.apply_batch(connection, claimed, self._modes)
+                except WORLD_IS_BUSY:
+                    self._unfinished = claimed  # the attempts that the database's absence cost are given back
+                    raise
+        self.counts += counts
+        if counts:
+            telemetry.logger().info("drained", **counts)
+        return counts
+
+    async def run(self, stop: asyncio.Event, idle_s: float) -> None:
+        """Drain whenever woken, and at least every `idle_s` seconds, until stopped."""
+        stopped = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            self.wake.clear()
+            try:
+                await self.run_once()
+            except WORLD_IS_BUSY as error:
+                telemetry.logger().warning("database_away", exc_info=error)
+                await asyncio.sleep(0.2)
+                continue
+            except Exception as error:  # noqa: BLE001 - the inbox must be drained whatever one turn met
+                telemetry.logger().error("drain_failed", exc_info=error)
+            woken = asyncio.create_task(self.wake.wait())
+            await asyncio.wait({woken, stopped}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await woken
+        stopped.cancel()

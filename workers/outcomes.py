@@ -1,0 +1,143 @@
+"""Turns a batch of facts into what must be written: pure. One event's failure is that event's outcome, nobody
+else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from billing.credits import Book, decide
+from billing.decision import Decision
+from billing.facts import Cause, Fact
+from billing.purchase import Purchase
+from db.events import ClaimedEvent, Mark, Note
+from db.subjects import Effect
+from workers import retry
+
+EXPIRED = "expired"
+"""Reason of an event whose wait is over; see the query `expire_parked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A claimed event with the fact read from its body."""
+
+    event: ClaimedEvent
+    fact: Fact
+
+    @property
+    def cause(self) -> Cause:
+        """This event as the cause of what it does."""
+        return Cause(self.event.source, self.event.event_id, self.event.log_id, self.event.psp_created or 0)
+
+
+@dataclass
+class Batch:
+    """All that one transaction writes."""
+
+    marks: list[Mark] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    alerts: list[tuple[str, str, str | None]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    purchases: dict[tuple[str, str], Purchase] = field(default_factory=dict)
+    account_causes: dict[str, Cause] = field(default_factory=dict)
+    wakes: list[tuple[str, str]] = field(default_factory=list)
+
+
+def decide_batch(items: Sequence[Item], purchases: Sequence[Purchase]) -> Batch:
+    """Decide events in the order given; those that must wait are asked again when their batch brings what
+    they need.
+    """
+    book = Book(purchases)
+    batch = Batch()
+    waiting = list(items)
+    woken: set[tuple[str, str]] = set()
+    while waiting:
+        parked: list[tuple[Item, Decision]] = []
+        news = False
+        for item in waiting:
+            decision = _decide_one(item, book, batch)
+            if decision is None:
+                continue
+            if decision.state == "parked":
+                parked.append((item, decision))
+                continue
+            _record(item, decision, book, batch)
+            woken.update((item.event.source, key) for key in decision.wakes)
+            news = news or bool(decision.wakes)
+        again = [
+            item for item, decision in parked if news and (item.event.source, decision.awaits or "") in woken
+        ]
+        for item, decision in parked:
+            if item not in again:
+                _record(item, decision, book, batch)
+        waiting = again
+    batch.wakes = sorted(woken)
+    return batch
+
+
+def _decide_one(item: Item, book: Book, batch: Batch) -> Decision | None:
+    try:
+        return decide(item.fact, book, item.cause, waited=item.event.reason == EXPIRED)
+    except Exception as error:  # noqa: BLE001 - whatever a rule raises must not fail its neighbours
+        batch_failure(item.event, type(error).__name__, batch)
+        return None
+
+
+def batch_failure(event: ClaimedEvent, error: str, batch: Batch) -> None:
+    """Record that this event's work failed: tried again later, or quarantined after the last attempt."""
+    if retry.is_last(event.attempts):
+        quarantine(event, "attempts_exhausted", error, batch)
+        return
+    delay_s = retry.backoff_s(event.attempts)
+    batch.marks.append(
+        Mark(
+            event.source,
+            event.event_id,
+            event.attempts,
+            "pending",
+            "failed",
+            last_error=error,
+            delay_s=delay_s,
+        )
+    )
+    batch.notes.append(Note(event.source, event.event_id, "retried", event.log_id, detail=error))
+
+
+def quarantine(event: ClaimedEvent, reason: str, detail: str | None, batch: Batch) -> None:
+    """Record that a person must look at this event."""
+    batch.marks.append(
+        Mark(event.source, event.event_id, event.attempts, "quarantined", reason, last_error=detail)
+    )
+    batch.notes.append(
+        Note(event.source, event.event_id, "quarantined", event.log_id, detail=f"{reason}: {detail}")
+    )
+    batch.alerts.append(("event_quarantined", f"{event.source}:{event.event_id}", reason))
+
+
+def _record(item: Item, decision: Decision, book: Book, batch: Batch) -> None:
+    event, cause = item.event, item.cause
+    if decision.state == "quarantined":
+        quarantine(event, decision.reason or "quarantined", decision.detail, batch)
+        return
+    if decision.state == "parked":
+        batch.notes.append(Note(event.source, event.event_id, "parked", event.log_id, detail=decision.awaits))
+    batch.marks.append(
+        Mark(
+            event.source,
+            event.event_id,
+            event.attempts,
+            decision.state,
+            decision.reason,
+            decision.detail,
+            decision.awaits,
+            decision.wait_s,
+        )
+    )
+    if decision.purchase is not None:
+        book.put(decision.purchase)
+        batch.purchases[(decision.purchase.source, decision.purchase.id)] = decision.purchase
+        batch.account_causes.setdefault(decision.purchase.account_id, cause)
+    batch.effects += [Effect(cause, transition=transition) for transition in decision.transitions]
+    batch.effects += [Effect(cause, movement=movement) for movement in decision.movements]
