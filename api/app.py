@@ -32,7 +32,7 @@ customer_requests_per_s = 1.0
 
 
 def create(settings: Settings) -> web.Application:
-    """The application; its pool and doorbell live from start-up to clean-up. Raises UnknownProviderError."""
+    """The application; its pool and doorbell live from start-up to clean-up. Raises EndpointError."""
     endpoints = providers.endpoints(settings)
     app = web.Application(middlewares=[guard.observe, guard.guard], client_max_size=body_bytes_max)
     routes.register(app)
@@ -68,7 +68,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> int:
     """Listen until `stop`; returns the exit code."""
     try:
         app = create(settings)
-    except providers.UnknownProviderError as error:
+    except providers.EndpointError as error:
         refuse_to_start([str(error)])
     listener = Listener(app)
     try:

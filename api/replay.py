@@ -19,6 +19,7 @@ from api.world import WORLD, access
 from db import reads
 from db.events import Delivery
 from db.reads import Access, DeliveryRow, Payload
+from psp.envelope import Provider, type_headers
 from psp.providers import Endpoint
 
 
@@ -65,7 +66,9 @@ def replayed(
     else:
         endpoint, secret_id, signed_at = _verified_again(row, payload, endpoints)
         source = endpoint.source
-        event_id, event_type, object_id, psp_created = endpoint.provider.read_envelope(payload.body)
+        event_id, event_type, object_id, psp_created = endpoint.provider.read_envelope(
+            payload.body, _signature_headers(payload, endpoint.provider)
+        )
     digest = hashlib.sha256(payload.body)
     return Delivery(
         source=source,
@@ -101,16 +104,19 @@ def _verified_again(
         raise ApiError(409, "PAYLOAD_INCOMPLETE", "The log holds only a part of this delivery")
     endpoint = endpoints.get(row.endpoint)
     if endpoint is not None:
-        name = endpoint.provider.signature_header
-        values = [
-            value.encode("latin-1", "replace")
-            for key, value in header_pairs(payload.headers)
-            if key.lower() == name
-        ]
-        verdict = endpoint.provider.verify_at_any_age(payload.body, values, endpoint.secrets)
+        signed = _signature_headers(payload, endpoint.provider)
+        verdict = endpoint.provider.verify_at_any_age(payload.body, signed, endpoint.secrets)
         if verdict.kind == "ok":
             return endpoint, verdict.secret_id, verdict.signed_at
     raise ApiError(409, "SIGNATURE_INVALID", "No secret of this endpoint has signed this delivery")
+
+
+def _signature_headers(payload: Payload, provider: Provider) -> type_headers:
+    pairs = header_pairs(payload.headers)
+    return {
+        name: [value.encode("latin-1", "replace") for key, value in pairs if key.lower() == name]
+        for name in provider.signature_headers
+    }
 
 
 USER_AGENT_CHARACTERS_MAX = 255

@@ -23,14 +23,16 @@ from billing.facts import (
     Cause,
     ChargeRefunded,
     DisputeReported,
-    Fact,
-    NotForUs,
     RefundReported,
     TopUpEnded,
     TopUpPaid,
-    Unusable,
+    checkout_key,
+    payment_key,
+    refunds_key,
 )
-from billing.purchase import DISPUTE_RANK, REFUND_RANK, Dispute, Purchase, Refund
+from billing.purchase import Dispute, Purchase, Refund
+from billing.purchase_states import CHECKOUT_SESSION, DISPUTE, REFUND, walk
+from billing.subject import Book
 
 PAYMENT_WAIT_S = 3 * 86_400.0
 """How long a refund or dispute waits for its payment: Stripe itself sends an event again for three days."""
@@ -40,54 +42,9 @@ FOREIGN_CURRENCY = "usd"
 """Purchases that our API did not make must be in this currency, one credit a cent (contract)."""
 
 
-class Book:
-    """The purchases that a batch of events is about: looked up by id or payment, replaced as decisions are
-    taken.
-    """
-
-    def __init__(self, purchases: Iterable[Purchase] = ()) -> None:
-        self._by_id: dict[tuple[str, str], Purchase] = {}
-        self._ids_by_payment: dict[tuple[str, str], list[str]] = {}
-        for purchase in purchases:
-            self.put(purchase)
-
-    def put(self, purchase: Purchase) -> None:
-        """Add a purchase or replace what is known of it."""
-        self._by_id[(purchase.source, purchase.id)] = purchase
-        if purchase.payment_id is not None:
-            ids = self._ids_by_payment.setdefault((purchase.source, purchase.payment_id), [])
-            if purchase.id not in ids:
-                ids.append(purchase.id)
-
-    def purchase(self, source: str, purchase_id: str) -> Purchase | None:
-        """The purchase of this id."""
-        return self._by_id.get((source, purchase_id))
-
-    def of_payment(self, source: str, payment_id: str) -> Purchase | None:
-        """The purchase that this payment paid; of several (never seen from a PSP) the first by id."""
-        ids = self._ids_by_payment.get((source, payment_id))
-        return self._by_id[(source, min(ids))] if ids else None
-
-
-def decide(fact: Fact, book: Book, cause: Cause, waited: bool = False) -> Decision:
-    """What `fact` means, given what the book knows. `waited`: it was parked and what it waited for never
-    came.
-    """
-    match fact:
-        case NotForUs():
-            return ignored(fact.reason)
-        case Unusable():
-            return quarantined(fact.reason, fact.detail)
-        case TopUpPaid():
-            return _top_up_paid(fact, book, cause)
-        case TopUpEnded():
-            return _top_up_ended(fact, book, cause)
-        case RefundReported() | DisputeReported() | ChargeRefunded():
-            return _reversal(fact, book, cause, waited)
-
-
-def _top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
-    known = book.purchase(cause.source, fact.id)
+def top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
+    """A purchase was paid: credit its account, once."""
+    known = _purchase(book, cause.source, checkout_key(fact.id))
     if known is not None:
         if (known.account_id, known.credits) != (fact.account_id, fact.credits):
             return quarantined(
@@ -101,8 +58,10 @@ def _top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
                 f"asked for {known.amount_minor} {known.currency}, paid {fact.amount_minor} {fact.currency}",
             )
         paid = replace(known, status="paid", payment_id=fact.payment_id, version=known.version + 1)
-        return _credit(paid, known.status, "late_payment" if known.status != "open" else "checkout_paid")
-    rival = book.of_payment(cause.source, fact.payment_id) if fact.payment_id is not None else None
+        return _credit(paid, known.status)
+    rival = (
+        _purchase(book, cause.source, payment_key(fact.payment_id)) if fact.payment_id is not None else None
+    )
     if rival is not None and rival.kind != fact.kind:
         return superseded("credited_by_checkout" if rival.kind == "checkout" else "credited_off_session")
     if fact.currency != FOREIGN_CURRENCY or fact.amount_minor < fact.credits:
@@ -121,55 +80,44 @@ def _top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
         fact.currency,
         status="paid",
     )
-    return _credit(purchase, None, "checkout_paid" if fact.kind == "checkout" else "off_session_paid")
+    return _credit(purchase, None, "off_session_paid" if fact.kind == "off_session" else None)
 
 
-def _credit(purchase: Purchase, from_state: str | None, rule: str) -> Decision:
-    transition = Transition(
-        "checkout_session",
+def _credit(purchase: Purchase, from_state: str | None, rule: str | None = None) -> Decision:
+    transition = walk(
+        CHECKOUT_SESSION,
         purchase.id,
         purchase.version,
         from_state,
         "paid",
         rule,
-        None,
-        {"credits": purchase.credits, "amount_minor": purchase.amount_minor},
+        money_after={"credits": purchase.credits, "amount_minor": purchase.amount_minor},
     )
     movement = move_credits("topup", purchase.id, purchase.account_id, purchase.credits)
     wakes = () if purchase.payment_id is None else (payment_key(purchase.payment_id),)
     return Decision(
-        "applied", purchase=purchase, transitions=(transition,), movements=(movement,), wakes=wakes
+        "applied", subjects=(purchase,), transitions=(transition,), movements=(movement,), wakes=wakes
     )
 
 
-def _top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
-    known = book.purchase(cause.source, fact.id)
+def top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
+    """A purchase ended unpaid; a late payment still revives it."""
+    known = _purchase(book, cause.source, checkout_key(fact.id))
     if known is None:
         return ignored("unknown_checkout")
-    if known.status != "open":
+    if not CHECKOUT_SESSION.rules(known.status, fact.status):
         return superseded("already_ended")
     ended = replace(known, status=fact.status, version=known.version + 1)
-    transition = Transition(
-        "checkout_session",
-        known.id,
-        ended.version,
-        known.status,
-        ended.status,
-        f"checkout_{fact.status}",
-        None,
-        None,
-    )
-    return Decision("applied", purchase=ended, transitions=(transition,))
+    transition = walk(CHECKOUT_SESSION, known.id, ended.version, known.status, ended.status)
+    return Decision("applied", subjects=(ended,), transitions=(transition,))
 
 
-def _reversal(
-    fact: RefundReported | DisputeReported | ChargeRefunded, book: Book, cause: Cause, waited: bool
+def reverse(
+    fact: RefundReported | DisputeReported | ChargeRefunded, purchase: Purchase, cause: Cause, waited: bool
 ) -> Decision:
-    purchase = book.of_payment(cause.source, fact.payment_id)
-    if purchase is None or purchase.status != "paid":
-        if waited:
-            return quarantined("payment_never_came", f"payment {fact.payment_id} is still unknown")
-        return parked("payment_unknown", payment_key(fact.payment_id), PAYMENT_WAIT_S)
+    """A refund or dispute of a purchase's payment: take credits back, or give them back."""
+    if purchase.status != "paid":
+        return payment_unknown(fact.payment_id, waited)
     if fact.currency != purchase.currency:
         return quarantined("currency_mismatch", f"reversed in {fact.currency}, paid in {purchase.currency}")
     if isinstance(fact, DisputeReported):
@@ -188,13 +136,20 @@ def _reversal(
     return parked("refund_details_missing", refunds_key(fact.payment_id), REFUND_DETAILS_WAIT_S)
 
 
+def payment_unknown(payment_id: str, waited: bool) -> Decision:
+    """Too early: wait for whatever this payment paid; after the wait it is a person's matter."""
+    if waited:
+        return quarantined("payment_never_came", f"payment {payment_id} is still unknown")
+    return parked("payment_unknown", payment_key(payment_id), PAYMENT_WAIT_S)
+
+
 def _refunds(reports: Iterable[RefundReported], purchase: Purchase, waited: bool) -> Decision:
     """Apply the reports that tell something new; each changed refund moves its own share under its own id."""
     transitions: list[Transition] = []
     movements: list[Movement] = []
     for report in reports:
         known = purchase.refunds.get(report.id)
-        if known is not None and REFUND_RANK[report.status] <= REFUND_RANK[known.status]:
+        if not REFUND.rules(known.status if known else None, report.status):
             continue
         refund = Refund(
             report.id,
@@ -210,24 +165,8 @@ def _refunds(reports: Iterable[RefundReported], purchase: Purchase, waited: bool
             if waited:
                 return quarantined("refund_exceeds_payment", f"refunds of {purchase.id} exceed what was paid")
             return parked("refund_exceeds_payment", refunds_key(report.payment_id), PAYMENT_WAIT_S)
-        rule = (
-            "late_failure" if known is not None and known.status == "succeeded" else f"refund_{report.status}"
-        )
-        after, transition, moved = _settle(
-            purchase,
-            after,
-            Transition(
-                "refund",
-                refund.id,
-                refund.version,
-                known.status if known else None,
-                refund.status,
-                rule,
-                None,
-                None,
-            ),
-            "refund",
-        )
+        step = walk(REFUND, refund.id, refund.version, known.status if known else None, refund.status)
+        after, transition, moved = _settle(purchase, after, step, "refund")
         transitions.append(transition)
         movements += moved
         purchase = after
@@ -236,7 +175,7 @@ def _refunds(reports: Iterable[RefundReported], purchase: Purchase, waited: bool
     key = refunds_key(purchase.payment_id) if purchase.payment_id is not None else None
     return Decision(
         "applied",
-        purchase=purchase,
+        subjects=(purchase,),
         transitions=tuple(transitions),
         movements=tuple(movements),
         wakes=(key,) if key is not None else (),
@@ -260,7 +199,7 @@ def _dispute(report: DisputeReported, purchase: Purchase, cause: Cause) -> Decis
         status, status_at = max(
             (known.status, known.status_at),
             (report.status, cause.psp_created),
-            key=lambda seen: (seen[1], DISPUTE_RANK[seen[0]]),
+            key=lambda seen: (seen[1], DISPUTE.states.index(seen[0])),
         )
         dispute = replace(
             known,
@@ -276,19 +215,10 @@ def _dispute(report: DisputeReported, purchase: Purchase, cause: Cause) -> Decis
     after, transition, movements = _settle(
         purchase,
         replace(purchase, disputes={**purchase.disputes, dispute.id: dispute}),
-        Transition(
-            "dispute",
-            dispute.id,
-            dispute.version,
-            known.status if known else None,
-            dispute.status,
-            rule,
-            None,
-            None,
-        ),
+        walk(DISPUTE, dispute.id, dispute.version, known.status if known else None, dispute.status, rule),
         "dispute",
     )
-    return Decision("applied", purchase=after, transitions=(transition,), movements=tuple(movements))
+    return Decision("applied", subjects=(after,), transitions=(transition,), movements=tuple(movements))
 
 
 def _settle(
@@ -307,11 +237,6 @@ def _settle(
     return replace(after, credits_taken=due), transition, moved
 
 
-def payment_key(payment_id: str) -> str:
-    """What an event waits for whose payment is not known yet."""
-    return f"payment:{payment_id}"
-
-
-def refunds_key(payment_id: str) -> str:
-    """What `charge.refunded` waits for when it does not list its refunds."""
-    return f"refunds:{payment_id}"
+def _purchase(book: Book, source: str, key: str) -> Purchase | None:
+    """The purchase that a key names; of several by one payment (never seen from a PSP) the first by id."""
+    return next((found for found in book.find(source, key) if isinstance(found, Purchase)), None)

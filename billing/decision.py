@@ -6,13 +6,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing.purchase import Purchase
+from billing.subject import Subject
 
 CREDIT = "credit"
-CREDITS_ISSUED = "system:credits_issued"
+SYSTEM_PREFIX = "system:"
+"""Accounts of the house begin with this; no customer's may."""
+CREDITS_ISSUED = f"{SYSTEM_PREFIX}credits_issued"
 """The house's side of every credit posting: minus what customers hold."""
 
 MOVEMENTS = ("topup", "refund_clawback", "refund_give_back", "dispute_clawback", "dispute_give_back", "grant")
+
+ALERTS = ("ambiguous_order",)
+"""What a decision may ask a person to look at without holding the event back; each has its runbook entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +72,23 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Something about an object that a person should look at; `subject` is `kind:id`."""
+
+    name: str
+    subject: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        """An alert that the runbook does not know wakes people for nothing."""
+        assert self.name in ALERTS, self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome for one event. `state` is an event state of the contract, `reason` a short code.
 
-    Only `applied` carries a changed purchase, transitions and movements. `parked` names the key it waits for
+    Only `applied` carries changed subjects, transitions and movements. `parked` names the key it waits for
     in `awaits` and for how long in `wait_s`. `wakes` are keys that others may wait for.
     """
 
@@ -79,10 +97,11 @@ class Decision:
     detail: str | None = None
     awaits: str | None = None
     wait_s: float | None = None
-    purchase: Purchase | None = None
+    subjects: tuple[Subject, ...] = ()
     transitions: tuple[Transition, ...] = ()
     movements: tuple[Movement, ...] = ()
     wakes: tuple[str, ...] = ()
+    alert: Alert | None = None
 
 
 def ignored(reason: str) -> Decision:

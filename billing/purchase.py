@@ -7,24 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-REFUND_RANK = {"pending": 0, "requires_action": 1, "succeeded": 2, "failed": 3, "canceled": 3}
-"""A refund only ever moves up this ladder, also late from succeeded to failed; so any order of arrival ends
-alike.
-"""
+from billing.facts import checkout_key, payment_key
 
-DISPUTE_RANK = {
-    "warning_needs_response": 0,
-    "warning_under_review": 1,
-    "warning_closed": 2,
-    "needs_response": 3,
-    "under_review": 4,
-    "prevented": 5,
-    "lost": 6,
-    "won": 7,
-}
-"""Breaks ties between dispute statuses of the same second."""
-
-PURCHASE_STATUSES = ("open", "paid", "expired", "failed")
 PURCHASE_KINDS = ("checkout", "off_session")
 
 
@@ -73,6 +57,16 @@ class Purchase:
     version: int = 1
     refunds: Mapping[str, Refund] = field(default_factory=dict)
     disputes: Mapping[str, Dispute] = field(default_factory=dict)
+
+    @property
+    def family(self) -> str:
+        """Purchases of credits."""
+        return "purchase"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """By its own id and by its payment."""
+        return (checkout_key(self.id), *(() if self.payment_id is None else (payment_key(self.payment_id),)))
 
     @property
     def refunded_minor(self) -> int:

@@ -177,7 +177,7 @@ async def wake_parked(connection: type_connection, keys: Sequence[tuple[str, str
 
 
 async def wake_parked_arrived(connection: type_connection) -> int:
-    """Open the parked events whose payment is known by now; returns how many."""
+    """Open the parked events whose payment or subscription is known by now; returns how many."""
     status = await connection.execute(EVENTS.wake_parked_arrived)
     return int(status.rpartition(" ")[2])
 

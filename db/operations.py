@@ -44,6 +44,11 @@ async def resolve_quarantine_alerts(connection: type_connection) -> None:
     await connection.execute(OPERATIONS.resolve_quarantine_alerts)
 
 
+async def resolve_order_alerts(connection: type_connection) -> None:
+    """Close the alerts of objects whose latest version a later event has made certain."""
+    await connection.execute(OPERATIONS.resolve_order_alerts)
+
+
 async def make_partitions(connection: type_connection, days_ahead: int) -> int:
     """Make the log's daily partitions ahead; returns how many were new."""
     return int(await connection.fetchval(OPERATIONS.make_partitions, days_ahead))

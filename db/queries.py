@@ -34,5 +34,6 @@ class Queries:
 EVENTS = Queries("events.sql")
 CREDITS = Queries("credits.sql")
 LEDGER = Queries("ledger.sql")
+SUBSCRIPTIONS = Queries("subscriptions.sql")
 OPERATIONS = Queries("operations.sql")
 CHECKS = Queries("checks.sql")

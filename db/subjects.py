@@ -1,5 +1,4 @@
-"""Loads and writes what events change: purchases with refunds and disputes, journal and ledger. Decides
-nothing.
+"""Loads and writes what events change: the subjects of every family, journal and ledger. Decides nothing.
 
 Loads lock rows in one fixed order. Writes are set-based and all belong into the caller's one transaction; a
 row that another worker has inserted meanwhile raises one of `db.pool.LOST_RACE`, and the batch is decided
@@ -10,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from billing.decision import Movement, Transition
 from billing.facts import Cause
-from billing.purchase import Dispute, Purchase, Refund
+from billing.purchase import Purchase
+from billing.subject import Subject
+from billing.subscription import Invoice, Subscription
+from db import purchases, subscriptions
 from db.pool import type_connection
 from db.queries import CREDITS, LEDGER
 
@@ -28,54 +29,52 @@ class Effect(NamedTuple):
     movement: Movement | None = None
 
 
-async def load_purchases(
-    connection: type_connection, ids: Sequence[str], payment_ids: Sequence[str]
-) -> list[Purchase]:
-    """Lock and load the purchases of these ids or payments (of any source) with their refunds and
-    disputes.
+async def load(connection: type_connection, keys: Sequence[str]) -> list[Subject]:
+    """Lock and load every subject that one of these keys names, of any source: families in one fixed
+    order.
     """
-    rows = await connection.fetch(CREDITS.lock_purchases, list(ids), list(payment_ids))
-    if not rows:
-        return []
-    purchases = {(row["source"], row["id"]): Purchase(**dict(row)) for row in rows}
-    keys = [row["id"] for row in rows]
-    refunds: dict[tuple[str, str], dict[str, Refund]] = {}
-    for row in await connection.fetch(CREDITS.lock_refunds, keys):
-        values = dict(row)
-        key = (values.pop("source"), values.pop("checkout_session_id"))
-        refunds.setdefault(key, {})[values["id"]] = Refund(**values)
-    disputes: dict[tuple[str, str], dict[str, Dispute]] = {}
-    for row in await connection.fetch(CREDITS.lock_disputes, keys):
-        values = dict(row)
-        key = (values.pop("source"), values.pop("checkout_session_id"))
-        disputes.setdefault(key, {})[values["id"]] = Dispute(**values)
-    return [
-        replace(purchase, refunds=refunds.get(key, {}), disputes=disputes.get(key, {}))
-        for key, purchase in purchases.items()
-    ]
+    names: dict[str, list[str]] = {}
+    for key in sorted(set(keys)):
+        kind, _, name = key.partition(":")
+        names.setdefault(kind, []).append(name)
+    bought = await purchases.load(connection, names)
+    subscribed, invoiced = await subscriptions.load(connection, names)
+    return [*bought, *subscribed, *invoiced]
 
 
 async def write(
     connection: type_connection,
-    before: Iterable[Purchase],
-    after: Iterable[Purchase],
+    before: Iterable[Subject],
+    after: Iterable[Subject],
     effects: Sequence[Effect],
     causes: dict[str, Cause],
 ) -> list[str]:
-    """Write changed purchases, the journal and the ledger; `causes` names for each account the event that may
+    """Write changed subjects, the journal and the ledger; `causes` names for each account the event that may
     open it.
 
     Returns the accounts that are below zero after this batch.
     """
-    known = {(purchase.source, purchase.id): purchase for purchase in before}
+    known = {(subject.family, subject.source, subject.id): subject for subject in before}
     changed = sorted(
-        (purchase for purchase in after if known.get((purchase.source, purchase.id)) != purchase),
-        key=lambda purchase: (purchase.source, purchase.id),
+        (subject for subject in after if known.get((subject.family, subject.source, subject.id)) != subject),
+        key=lambda subject: (subject.family, subject.source, subject.id),
     )
     opened = await _open_accounts(connection, causes)
-    await _write_purchases(connection, changed, known)
-    await _write_refunds(connection, changed, known)
-    await _write_disputes(connection, changed, known)
+    await purchases.write(
+        connection,
+        [subject for subject in changed if isinstance(subject, Purchase)],
+        {(old.source, old.id): old for old in known.values() if isinstance(old, Purchase)},
+    )
+    await subscriptions.write_subscriptions(
+        connection,
+        [subject for subject in changed if isinstance(subject, Subscription)],
+        {(old.source, old.id) for old in known.values() if isinstance(old, Subscription)},
+    )
+    await subscriptions.write_invoices(
+        connection,
+        [subject for subject in changed if isinstance(subject, Invoice)],
+        {(old.source, old.id) for old in known.values() if isinstance(old, Invoice)},
+    )
     await _write_journal(
         connection, [*opened, *(effect for effect in effects if effect.transition is not None)]
     )
@@ -92,117 +91,6 @@ async def _open_accounts(connection: type_connection, causes: dict[str, Cause]) 
         )
         for row in rows
     ]
-
-
-async def _write_purchases(
-    connection: type_connection, changed: list[Purchase], known: dict[tuple[str, str], Purchase]
-) -> None:
-    new = [p for p in changed if (p.source, p.id) not in known]
-    old = [p for p in changed if (p.source, p.id) in known]
-    if new:
-        await connection.execute(
-            CREDITS.insert_purchases,
-            [p.source for p in new],
-            [p.id for p in new],
-            [p.kind for p in new],
-            [p.payment_id for p in new],
-            [p.account_id for p in new],
-            [p.credits for p in new],
-            [p.amount_minor for p in new],
-            [p.currency for p in new],
-            [p.status for p in new],
-            [p.origin for p in new],
-            [p.credits_taken for p in new],
-            [p.version for p in new],
-        )
-    if old:
-        await connection.execute(
-            CREDITS.update_purchases,
-            [p.source for p in old],
-            [p.id for p in old],
-            [p.payment_id for p in old],
-            [p.status for p in old],
-            [p.credits_taken for p in old],
-            [p.version for p in old],
-        )
-
-
-async def _write_refunds(
-    connection: type_connection, changed: list[Purchase], known: dict[tuple[str, str], Purchase]
-) -> None:
-    new: list[tuple[Purchase, Refund]] = []
-    old: list[tuple[Purchase, Refund]] = []
-    for purchase in changed:
-        before = (
-            known[(purchase.source, purchase.id)].refunds if (purchase.source, purchase.id) in known else {}
-        )
-        for refund in purchase.refunds.values():
-            if refund.id not in before:
-                new.append((purchase, refund))
-            elif before[refund.id] != refund:
-                old.append((purchase, refund))
-    if new:
-        await connection.execute(
-            CREDITS.insert_refunds,
-            [p.source for p, _ in new],
-            [r.id for _, r in new],
-            [p.id for p, _ in new],
-            [r.payment_id for _, r in new],
-            [r.amount_minor for _, r in new],
-            [r.currency for _, r in new],
-            [r.status for _, r in new],
-            [r.version for _, r in new],
-        )
-    if old:
-        await connection.execute(
-            CREDITS.update_refunds,
-            [p.source for p, _ in old],
-            [r.id for _, r in old],
-            [r.status for _, r in old],
-            [r.version for _, r in old],
-        )
-
-
-async def _write_disputes(
-    connection: type_connection, changed: list[Purchase], known: dict[tuple[str, str], Purchase]
-) -> None:
-    new: list[tuple[Purchase, Dispute]] = []
-    old: list[tuple[Purchase, Dispute]] = []
-    for purchase in changed:
-        before = (
-            known[(purchase.source, purchase.id)].disputes if (purchase.source, purchase.id) in known else {}
-        )
-        for dispute in purchase.disputes.values():
-            if dispute.id not in before:
-                new.append((purchase, dispute))
-            elif before[dispute.id] != dispute:
-                old.append((purchase, dispute))
-    if new:
-        await connection.execute(
-            CREDITS.insert_disputes,
-            [p.source for p, _ in new],
-            [d.id for _, d in new],
-            [p.id for p, _ in new],
-            [d.payment_id for _, d in new],
-            [d.amount_minor for _, d in new],
-            [d.currency for _, d in new],
-            [d.status for _, d in new],
-            [d.status_at for _, d in new],
-            [d.funds_withdrawn for _, d in new],
-            [d.funds_reinstated for _, d in new],
-            [d.version for _, d in new],
-        )
-    if old:
-        await connection.execute(
-            CREDITS.update_disputes,
-            [p.source for p, _ in old],
-            [d.id for _, d in old],
-            [d.status for _, d in old],
-            [d.status_at for _, d in old],
-            [d.funds_withdrawn for _, d in old],
-            [d.funds_reinstated for _, d in old],
-            [d.version for _, d in old],
-        )
 
 
 async def _write_journal(connection: type_connection, effects: list[Effect]) -> None:

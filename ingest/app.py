@@ -39,7 +39,7 @@ class ReceiverProcess:
         self._settings = settings
         try:
             self._endpoints = providers.endpoints(settings)
-        except providers.UnknownProviderError as error:
+        except providers.EndpointError as error:
             refuse_to_start([str(error)])
         self._budget = RefusalBudget()
         self._doorbell = Doorbell(settings.redis_url)

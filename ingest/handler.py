@@ -19,7 +19,7 @@ from ingest.origin import SenderAddress
 from ingest.refusals import Counted, RefusalBudget
 from ingest.server import ReceiverProtocol, json_answer
 from ingest.writer import GroupCommit, NotCommittedError
-from psp.envelope import UNREADABLE, Envelope, Verdict, storable
+from psp.envelope import UNREADABLE, Envelope, Provider, Verdict, storable, type_headers
 from psp.providers import Endpoint
 from runtime import clock, limits
 
@@ -131,13 +131,10 @@ class Receiver:
 
     async def _receive(self, request: web.BaseRequest, endpoint: Endpoint, body: bytes) -> web.StreamResponse:
         provider = endpoint.provider
-        signatures = [
-            value.encode("utf-8", "surrogateescape")
-            for value in request.headers.getall(provider.signature_header, ())
-        ]
-        verdict = provider.verify(body, signatures, endpoint.secrets, clock.now_unix_s())
+        signed = _signature_headers(request, provider)
+        verdict = provider.verify(body, signed, endpoint.secrets, clock.now_unix_s())
         if verdict.kind == "ok":
-            envelope = provider.read_envelope(body)
+            envelope = provider.read_envelope(body, signed)
             digest = hashlib.sha256(body).digest()
             if envelope.event_id is None:
                 # Signed but unreadable: its own digest becomes its id, so that it waits in quarantine and is
@@ -177,7 +174,10 @@ class Receiver:
         if not self._budget.admits(counted, clock.now().timestamp()):
             metrics.COUNTED.inc()
             return True
-        envelope = endpoint.provider.read_envelope(received) if verdict is not None else UNREADABLE
+        envelope = UNREADABLE
+        if verdict is not None:
+            signed = _signature_headers(request, endpoint.provider)
+            envelope = endpoint.provider.read_envelope(received, signed)
         row = self._row(
             request,
             endpoint,
@@ -256,6 +256,14 @@ def aggregate_row(counted: Counted, requests: int) -> Delivery:
         request_id=secrets.token_hex(16),
         requests=requests,
     )
+
+
+def _signature_headers(request: web.BaseRequest, provider: Provider) -> type_headers:
+    """The bytes of the headers that this provider signs with; aiohttp decoded them with surrogate escapes."""
+    return {
+        name: [value.encode("utf-8", "surrogateescape") for value in request.headers.getall(name, ())]
+        for name in provider.signature_headers
+    }
 
 
 def _exact_path(raw_path: str) -> str:

@@ -4,9 +4,16 @@ money.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
+
+type_headers = Mapping[str, Sequence[bytes]]
+"""The headers that a provider signs with: lower-case name to its values as they came, in order."""
+
+NO_HEADERS: type_headers = MappingProxyType({})
+"""Of an event that was fetched and not delivered."""
 
 
 class Envelope(NamedTuple):
@@ -51,30 +58,34 @@ class Provider(Protocol):
     """What the receiver needs of a PSP. A provider is a folder under `psp/` with an object of this shape."""
 
     name: str
-    signature_header: str
-    """Lower-case name of the header that carries the signature."""
+    signature_headers: tuple[str, ...]
+    """Lower-case names of the headers that carry the signature and what is signed beside the body."""
     missing_signature_error: str
     invalid_signature_error: str
 
-    def verify(
-        self, body: bytes, headers: Sequence[bytes], secrets: Sequence[SigningSecret], now: int
-    ) -> Verdict:
-        """Check the signature header's values (as they came, in order) over the raw body at unix time
-        `now`.
+    def signing_key(self, secret: str) -> bytes:
+        """The key in a configured secret. Raises ValueError, without the secret in its text, when it is
+        none.
         """
         ...
 
+    def verify(
+        self, body: bytes, headers: type_headers, secrets: Sequence[SigningSecret], now: int
+    ) -> Verdict:
+        """Check `signature_headers`, each with all its values, over the raw body at unix time `now`."""
+        ...
+
     def verify_at_any_age(
-        self, body: bytes, headers: Sequence[bytes], secrets: Sequence[SigningSecret]
+        self, body: bytes, headers: type_headers, secrets: Sequence[SigningSecret]
     ) -> Verdict:
         """Check a delivery that the log has kept: whatever time it names, is the signature one of these
         secrets'?
         """
         ...
 
-    def read_envelope(self, body: bytes) -> Envelope:
+    def read_envelope(self, body: bytes, headers: type_headers = NO_HEADERS) -> Envelope:
         """Read the fields that log and inbox carry; UNREADABLE, never an exception, when that is
-        impossible.
+        impossible. Some providers name the event in a header.
         """
         ...
 

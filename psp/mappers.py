@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from billing.facts import Fact
+from psp.standardwebhooks import mapping as standardwebhooks_mapping
 from psp.stripe import mapping as stripe_mapping
 
 
@@ -24,6 +25,7 @@ class Mapper(Protocol):
 
 MAPPERS: dict[str, Mapper] = {
     "stripe": stripe_mapping,
+    "standardwebhooks": standardwebhooks_mapping,
 }
 
 

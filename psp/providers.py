@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from psp.envelope import Provider, SigningSecret
 from psp.hyperswitch.receiver import HyperswitchReceiver
+from psp.standardwebhooks.receiver import StandardWebhooksReceiver
 from psp.stripe.receiver import StripeReceiver
 from runtime.settings import Settings
 from runtime.values import Secret
@@ -15,6 +16,7 @@ from runtime.values import Secret
 RECEIVERS: dict[str, Provider] = {
     "stripe": StripeReceiver(),
     "hyperswitch": HyperswitchReceiver(),
+    "standardwebhooks": StandardWebhooksReceiver(),
 }
 
 
@@ -33,19 +35,29 @@ class Endpoint:
     secrets: tuple[SigningSecret, ...]
 
 
-class UnknownProviderError(Exception):
+class EndpointError(Exception):
+    """The settings ask for an endpoint that cannot be opened."""
+
+
+class UnknownProviderError(EndpointError):
     """WEBHOOK_ENDPOINTS names a provider that no folder under psp/ implements."""
 
 
+class UnusableSecretError(EndpointError):
+    """A webhook secret is not of the form that its provider issues."""
+
+
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
-    """The endpoints that these settings open, by path name. Raises UnknownProviderError."""
+    """The endpoints that these settings open, by path name. Raises EndpointError."""
     found: dict[str, Endpoint] = {}
     for name, secrets in (
         ("stripe", settings.stripe_webhook_secrets),
         ("hyperswitch", settings.hyperswitch_webhook_secrets),
     ):
         if secrets:
-            found[name] = Endpoint(name, RECEIVERS[name], name, None, _signing(secrets))
+            found[name] = Endpoint(
+                name, RECEIVERS[name], name, None, _signing(RECEIVERS[name], name, secrets)
+            )
     for extra in settings.webhook_endpoints:
         provider = RECEIVERS.get(extra.provider)
         if provider is None:
@@ -53,10 +65,15 @@ def endpoints(settings: Settings) -> dict[str, Endpoint]:
                 f"WEBHOOK_ENDPOINTS names provider {extra.provider!r}, known: {', '.join(RECEIVERS)}"
             )
         source = provider.name if extra.account is None else f"{provider.name}:{extra.account}"
-        signing = _signing(tuple(Secret(value) for value in extra.secrets))
+        signing = _signing(provider, extra.path, tuple(Secret(value) for value in extra.secrets))
         found[extra.path] = Endpoint(extra.path, provider, source, extra.mode, signing)
     return found
 
 
-def _signing(secrets: tuple[Secret, ...]) -> tuple[SigningSecret, ...]:
-    return tuple(SigningSecret(secret.reveal().encode(), secret.fingerprint) for secret in secrets)
+def _signing(provider: Provider, path: str, secrets: tuple[Secret, ...]) -> tuple[SigningSecret, ...]:
+    try:
+        return tuple(
+            SigningSecret(provider.signing_key(secret.reveal()), secret.fingerprint) for secret in secrets
+        )
+    except ValueError as fault:
+        raise UnusableSecretError(f"a secret of the endpoint {path!r} {fault}") from None

@@ -12,6 +12,9 @@ from psp.envelope import storable
 INTEGER_MAX = 2**53 - 1
 """Largest amount taken: beyond it other JSON readers round, so nobody could agree on the sum."""
 
+UNIX_S_MAX = 253_402_300_799
+"""End of year 9999: larger numbers are milliseconds or nonsense."""
+
 
 class BadJsonError(Exception):
     """The body is not JSON that every reader reads alike; the message holds no part of it."""
@@ -114,6 +117,24 @@ class Fields:
         if type(value) is not int or not 0 <= value <= INTEGER_MAX:
             self._fail(name, "is not an amount in minor units")
         return value
+
+    def flag(self, name: str) -> bool:
+        """A boolean that must be there."""
+        value = self._values.get(name)
+        if not isinstance(value, bool):
+            self._fail(name, "is neither true nor false")
+        return value
+
+    def time(self, name: str) -> int:
+        """A time in unix seconds that must be there."""
+        value = self._values.get(name)
+        if type(value) is not int or not 0 <= value <= UNIX_S_MAX:
+            self._fail(name, "is not a time in unix seconds")
+        return value
+
+    def time_or_none(self, name: str) -> int | None:
+        """A time in unix seconds, or None when it is missing or null."""
+        return None if self._values.get(name) is None else self.time(name)
 
     def currency(self, name: str) -> str:
         """An ISO 4217 code as PSPs write it, in lower case."""

@@ -46,11 +46,12 @@ GRANT INSERT (log_id, source, event_id, origin, body_sha256)
 
 -- The worker is the one writer of event-driven state. Balances move by the ledger's own trigger alone.
 GRANT SELECT ON webhook_log, webhook_event, webhook_redelivery, event_note, unit, account, balance, ledger_transaction,
-    ledger_posting, checkout_session, refund, dispute, state_transition, process_heartbeat, alert TO sluice_worker;
+    ledger_posting, checkout_session, refund, dispute, subscription, subscription_invoice, state_transition,
+    process_heartbeat, alert TO sluice_worker;
 GRANT UPDATE ON webhook_event TO sluice_worker;
 GRANT UPDATE, DELETE ON webhook_redelivery TO sluice_worker;
 GRANT INSERT ON event_note, account, ledger_transaction, ledger_posting, state_transition TO sluice_worker;
-GRANT INSERT, UPDATE ON checkout_session, refund, dispute, alert TO sluice_worker;
+GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscription_invoice, alert TO sluice_worker;
 GRANT INSERT, UPDATE, DELETE ON process_heartbeat TO sluice_worker, sluice_reconciler, sluice_api;
 GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer) TO sluice_worker;
 

@@ -20,7 +20,7 @@ async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
     """Run all loops of a worker until `stop`."""
     try:
         modes = {path: endpoint.mode for path, endpoint in providers.endpoints(configuration).items()}
-    except providers.UnknownProviderError as error:
+    except providers.EndpointError as error:
         settings.refuse_to_start([str(error)])
     connections = await pool.create_pool(
         configuration.database_url, "sluice_worker", "sluice-worker", size_max=4

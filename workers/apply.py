@@ -10,15 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from billing.facts import (
-    ChargeRefunded,
-    DisputeReported,
-    Fact,
-    RefundReported,
-    TopUpEnded,
-    TopUpPaid,
-    Unusable,
-)
+from billing.facts import Fact, Unusable
 from db import events, operations, subjects
 from db.events import ClaimedEvent
 from db.pool import LOST_RACE, REFUSED, WORLD_IS_BUSY, type_connection
@@ -94,33 +86,16 @@ async def _apply(connection: type_connection, items: Sequence[Item]) -> Counter[
 
 
 async def _apply_at_once(connection: type_connection, items: Sequence[Item]) -> Counter[str]:
-    ids, payment_ids = _subjects(items)
+    keys = [key for item in items for key in item.fact.keys]
     async with connection.transaction():
-        purchases = await subjects.load_purchases(connection, ids, payment_ids) if ids or payment_ids else []
-        batch = outcomes.decide_batch(items, purchases)
+        known = await subjects.load(connection, keys)
+        batch = outcomes.decide_batch(items, known)
         overdrawn = await subjects.write(
-            connection, purchases, batch.purchases.values(), batch.effects, batch.account_causes
+            connection, known, batch.subjects.values(), batch.effects, batch.account_causes
         )
         batch.alerts += [("negative_balance", account_id, None) for account_id in overdrawn]
         await _write_marks(connection, batch)
     return Counter(mark.state for mark in batch.marks)
-
-
-def _subjects(items: Sequence[Item]) -> tuple[list[str], list[str]]:
-    """The ids of purchases and of payments that these facts are about."""
-    ids: set[str] = set()
-    payment_ids: set[str] = set()
-    for item in items:
-        match item.fact:
-            case TopUpPaid(id=purchase_id, payment_id=payment_id):
-                ids.add(purchase_id)
-                if payment_id is not None:
-                    payment_ids.add(payment_id)
-            case TopUpEnded(id=purchase_id):
-                ids.add(purchase_id)
-            case RefundReported() | DisputeReported() | ChargeRefunded() as reversal:
-                payment_ids.add(reversal.payment_id)
-    return sorted(ids), sorted(payment_ids)
 
 
 async def _write_alone(connection: type_connection, batch: Batch) -> Counter[str]:

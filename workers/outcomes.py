@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from billing.credits import Book, decide
-from billing.decision import Decision
+from billing.decision import SYSTEM_PREFIX, Decision
 from billing.facts import Cause, Fact
-from billing.purchase import Purchase
+from billing.rules import decide
+from billing.subject import Book, Subject
 from db.events import ClaimedEvent, Mark, Note
 from db.subjects import Effect
 from workers import retry
@@ -40,16 +40,16 @@ class Batch:
     notes: list[Note] = field(default_factory=list)
     alerts: list[tuple[str, str, str | None]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
-    purchases: dict[tuple[str, str], Purchase] = field(default_factory=dict)
+    subjects: dict[tuple[str, str, str], Subject] = field(default_factory=dict)
     account_causes: dict[str, Cause] = field(default_factory=dict)
     wakes: list[tuple[str, str]] = field(default_factory=list)
 
 
-def decide_batch(items: Sequence[Item], purchases: Sequence[Purchase]) -> Batch:
+def decide_batch(items: Sequence[Item], subjects: Sequence[Subject]) -> Batch:
     """Decide events in the order given; those that must wait are asked again when their batch brings what
     they need.
     """
-    book = Book(purchases)
+    book = Book(subjects)
     batch = Batch()
     waiting = list(items)
     woken: set[tuple[str, str]] = set()
@@ -135,9 +135,15 @@ def _record(item: Item, decision: Decision, book: Book, batch: Batch) -> None:
             decision.wait_s,
         )
     )
-    if decision.purchase is not None:
-        book.put(decision.purchase)
-        batch.purchases[(decision.purchase.source, decision.purchase.id)] = decision.purchase
-        batch.account_causes.setdefault(decision.purchase.account_id, cause)
+    if decision.alert is not None:
+        alert = decision.alert
+        batch.alerts.append((alert.name, f"{event.source}:{alert.subject}", alert.detail))
+    for subject in decision.subjects:
+        book.put(subject)
+        batch.subjects[(subject.family, subject.source, subject.id)] = subject
+    for movement in decision.movements:
+        for leg in movement.legs:
+            if not leg.account_id.startswith(SYSTEM_PREFIX):  # the house's accounts are there since migration
+                batch.account_causes.setdefault(leg.account_id, cause)
     batch.effects += [Effect(cause, transition=transition) for transition in decision.transitions]
     batch.effects += [Effect(cause, movement=movement) for movement in decision.movements]

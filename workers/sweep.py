@@ -31,6 +31,7 @@ class Sweep:
                 expired=await events.expire_parked(connection),
             )
             await operations.resolve_quarantine_alerts(connection)
+            await operations.resolve_order_alerts(connection)
             await operations.beat(
                 connection, "worker", process.instance(), self._started_at, self._drainer.counts
             )

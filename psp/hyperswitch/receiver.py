@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psp.envelope import Envelope, SigningSecret, Verdict
+from psp.envelope import NO_HEADERS, Envelope, SigningSecret, Verdict, type_headers
 from psp.hyperswitch import envelope, signature
 
 
@@ -12,22 +12,26 @@ class HyperswitchReceiver:
     """Implements `psp.envelope.Provider` for Hyperswitch's native webhooks."""
 
     name = "hyperswitch"
-    signature_header = "x-webhook-signature-512"
+    signature_headers: tuple[str, ...] = ("x-webhook-signature-512",)
     missing_signature_error = "Missing x-webhook-signature-512 header"
     invalid_signature_error = "Invalid Hyperswitch signature"
 
+    def signing_key(self, secret: str) -> bytes:
+        """The whole secret as it is written."""
+        return secret.encode()
+
     def verify(
-        self, body: bytes, headers: Sequence[bytes], secrets: Sequence[SigningSecret], now: int
+        self, body: bytes, headers: type_headers, secrets: Sequence[SigningSecret], now: int
     ) -> Verdict:
         """See `psp.hyperswitch.signature.verify`; there is no signed time, so `now` decides nothing."""
-        return signature.verify(body, headers, secrets)
+        return signature.verify(body, headers.get("x-webhook-signature-512", ()), secrets)
 
     def verify_at_any_age(
-        self, body: bytes, headers: Sequence[bytes], secrets: Sequence[SigningSecret]
+        self, body: bytes, headers: type_headers, secrets: Sequence[SigningSecret]
     ) -> Verdict:
         """The same: a genuine delivery stays genuine."""
-        return signature.verify(body, headers, secrets)
+        return signature.verify(body, headers.get("x-webhook-signature-512", ()), secrets)
 
-    def read_envelope(self, body: bytes) -> Envelope:
-        """See `psp.hyperswitch.envelope.read`."""
+    def read_envelope(self, body: bytes, headers: type_headers = NO_HEADERS) -> Envelope:
+        """See `psp.hyperswitch.envelope.read`; everything stands in the body."""
         return envelope.read(body)

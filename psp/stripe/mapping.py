@@ -19,8 +19,9 @@ from billing.facts import (
     TopUpPaid,
     Unusable,
 )
-from billing.purchase import DISPUTE_RANK, REFUND_RANK
+from billing.purchase_states import DISPUTE, REFUND
 from psp.strict_json import BadJsonError, BadShapeError, Fields, read_object
+from psp.stripe.mapping_subscriptions import SUBSCRIPTION_MAPPINGS
 
 TOPUP_PURPOSE = "credits_topup"
 _CREDITS = re.compile(r"[1-9][0-9]{0,11}")
@@ -49,12 +50,15 @@ def _event(event: Fields, mode: str | None) -> Fact:
     if mode is not None and isinstance(live, bool) and live != (mode == "live"):
         return Unusable("wrong_mode", f"a {'live' if live else 'test'} event came to the {mode} endpoint")
     mapping = _MAPPINGS.get(event_type)
-    if mapping is None:
+    of_subscription = SUBSCRIPTION_MAPPINGS.get(event_type)
+    if mapping is None and of_subscription is None:
         return NotForUs("unhandled_type")
-    created = event.raw("created")
-    if type(created) is not int or not 0 <= created <= 253_402_300_799:
-        raise BadShapeError("created", "is not a time in unix seconds")
-    return mapping(event.object("data").object("object"), event_type)
+    event.time("created")
+    data = event.object("data")
+    if of_subscription is not None:
+        return of_subscription(data, event_type)
+    assert mapping is not None
+    return mapping(data.object("object"), event_type)
 
 
 def _checkout_paid(session: Fields, _event_type: str) -> Fact:
@@ -119,7 +123,7 @@ def _refund_report(refund: Fields, status: str | None = None) -> RefundReported 
     if payment_id is None:
         return None  # of a charge without a payment intent: no checkout makes those
     status = status or refund.text("status")
-    if status not in REFUND_RANK:
+    if status not in REFUND.states:
         raise BadShapeError("refund.status", "is none that we know")
     return RefundReported(
         refund.text("id"), payment_id, _positive(refund, "amount"), refund.currency("currency"), status
@@ -145,7 +149,7 @@ def _dispute(dispute: Fields, event_type: str) -> Fact:
     if payment_id is None:
         return NotForUs("no_payment_intent")
     status = dispute.text("status")
-    if status not in DISPUTE_RANK:
+    if status not in DISPUTE.states:
         raise BadShapeError("dispute.status", "is none that we know")
     return DisputeReported(
         dispute.text("id"),

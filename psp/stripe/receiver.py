@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psp.envelope import Envelope, SigningSecret, Verdict
+from psp.envelope import NO_HEADERS, Envelope, SigningSecret, Verdict, type_headers
 from psp.stripe import envelope, signature
 
 
@@ -12,22 +12,26 @@ class StripeReceiver:
     """Implements `psp.envelope.Provider` for Stripe's classic and thin events."""
 
     name = "stripe"
-    signature_header = "stripe-signature"
+    signature_headers: tuple[str, ...] = ("stripe-signature",)
     missing_signature_error = "Missing stripe-signature header"
     invalid_signature_error = "Invalid Stripe signature"
 
+    def signing_key(self, secret: str) -> bytes:
+        """The whole secret as it is written."""
+        return secret.encode()
+
     def verify(
-        self, body: bytes, headers: Sequence[bytes], secrets: Sequence[SigningSecret], now: int
+        self, body: bytes, headers: type_headers, secrets: Sequence[SigningSecret], now: int
     ) -> Verdict:
         """See `psp.stripe.signature.verify`; the age limit applies."""
-        return signature.verify(body, headers, secrets, now)
+        return signature.verify(body, headers.get("stripe-signature", ()), secrets, now)
 
     def verify_at_any_age(
-        self, body: bytes, headers: Sequence[bytes], secrets: Sequence[SigningSecret]
+        self, body: bytes, headers: type_headers, secrets: Sequence[SigningSecret]
     ) -> Verdict:
         """For deliveries that the log has kept: only the digest counts."""
-        return signature.verify(body, headers, secrets, now=0, tolerance_s=None)
+        return signature.verify(body, headers.get("stripe-signature", ()), secrets, now=0, tolerance_s=None)
 
-    def read_envelope(self, body: bytes) -> Envelope:
-        """See `psp.stripe.envelope.read`."""
+    def read_envelope(self, body: bytes, headers: type_headers = NO_HEADERS) -> Envelope:
+        """See `psp.stripe.envelope.read`; everything stands in the body."""
         return envelope.read(body)

@@ -64,9 +64,19 @@ SELECT k.kind, k.source, k.id FROM (
     SELECT 'checkout_session' AS kind, source, id, status, version FROM checkout_session
     UNION ALL SELECT 'refund', source, id, status, version FROM refund
     UNION ALL SELECT 'dispute', source, id, status, version FROM dispute
+    UNION ALL SELECT 'subscription', source, id, status, version FROM subscription
+    UNION ALL SELECT 'subscription_invoice', source, id, status, version FROM subscription_invoice
 ) k
 LEFT JOIN state_transition t ON t.kind = k.kind AND t.source = k.source AND t.object_id = k.id AND t.seq = k.version
 WHERE t.to_state IS DISTINCT FROM k.status;
+
+-- name: subscription_state_is_explained
+SELECT s.source, s.id FROM subscription s
+LEFT JOIN subscription_invoice i ON i.source = s.source AND i.id = s.latest_invoice_id AND i.subscription_id = s.id
+WHERE s.status <> CASE
+    WHEN NOT s.deleted AND s.psp_status IN ('pending_payment', 'past_due', 'expired')
+         AND i.status = 'paid' AND i.paid_at >= to_timestamp(s.psp_second) THEN 'active'
+    ELSE s.psp_status END;
 
 -- name: transitions_chain
 SELECT kind, source, object_id, seq FROM (
@@ -75,6 +85,22 @@ SELECT kind, source, object_id, seq FROM (
     FROM state_transition WINDOW w AS (PARTITION BY kind, source, object_id ORDER BY seq)
 ) t
 WHERE from_state IS DISTINCT FROM previous_state OR seq <> coalesce(previous_seq, 0) + 1;
+
+-- name: only_allowed_transitions
+SELECT t.kind, t.source, t.object_id, t.seq FROM state_transition t
+WHERE NOT EXISTS (
+    SELECT FROM allowed_transition a
+    WHERE a.kind = t.kind AND coalesce(a.from_state, '') = coalesce(t.from_state, '') AND a.to_state = t.to_state)
+  -- What is mirrored follows its PSP, under a rule of that name, and may change its details and stay in its state.
+  AND NOT EXISTS (SELECT FROM correction_rule c WHERE c.kind = t.kind AND (c.rule = t.rule OR t.from_state = t.to_state));
+
+-- name: terminal_states_never_leave
+SELECT t.kind, t.source, t.object_id, t.seq FROM state_transition t
+JOIN (
+    SELECT kind, to_state AS state FROM allowed_transition EXCEPT SELECT kind, from_state FROM allowed_transition
+) terminal ON terminal.kind = t.kind AND terminal.state = t.from_state
+WHERE t.to_state <> t.from_state
+  AND NOT EXISTS (SELECT FROM correction_rule c WHERE c.kind = t.kind AND c.rule = t.rule);
 
 -- name: applied_events_have_an_effect
 SELECT e.source, e.event_id FROM webhook_event e

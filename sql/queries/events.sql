@@ -93,9 +93,12 @@ WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text[],
 -- name: wake_parked_arrived
 -- The same for keys that were written while the event was being parked: the race that a wake-up alone would lose.
 UPDATE webhook_event e SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
-WHERE e.state = 'parked' AND e.awaits LIKE 'payment:%'
-  AND EXISTS (SELECT FROM checkout_session c
-              WHERE c.source = e.source AND c.payment_id = substr(e.awaits, 9) AND c.status = 'paid');
+WHERE e.state = 'parked'
+  AND (e.awaits LIKE 'payment:%'
+       AND EXISTS (SELECT FROM checkout_session c
+                   WHERE c.source = e.source AND c.payment_id = substr(e.awaits, 9) AND c.status = 'paid')
+       OR e.awaits LIKE 'subscription:%'
+       AND EXISTS (SELECT FROM subscription s WHERE s.source = e.source AND s.id = substr(e.awaits, 14)));
 
 -- name: expire_parked
 -- Events whose awaited key never came within the limit become due once more, marked so that they end in quarantine.

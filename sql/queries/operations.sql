@@ -28,6 +28,15 @@ WHERE a.resolved_at IS NULL AND a.name = 'event_quarantined'
   AND NOT EXISTS (SELECT FROM webhook_event e
                   WHERE e.state = 'quarantined' AND a.subject = e.source || ':' || e.event_id);
 
+-- name: resolve_order_alerts
+-- Closes the alerts of objects whose latest version is certain by now.
+UPDATE alert a SET resolved_at = now()
+WHERE a.resolved_at IS NULL AND a.name = 'ambiguous_order'
+  AND NOT EXISTS (SELECT FROM subscription s
+                  WHERE s.ambiguous AND a.subject = s.source || ':subscription:' || s.id)
+  AND NOT EXISTS (SELECT FROM subscription_invoice i
+                  WHERE i.ambiguous AND a.subject = i.source || ':subscription_invoice:' || i.id);
+
 -- name: make_partitions
 -- Daily partitions of the log, this many days ahead.
 SELECT webhook_log_make_partitions($1);

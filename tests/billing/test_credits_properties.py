@@ -106,7 +106,7 @@ def apply(story: Story, order: list[int], splits: list[int]) -> tuple[Purchase |
             for n in numbers
         ]
         batch = decide_batch(items, [purchase] if purchase is not None else [])
-        purchase = next(iter(batch.purchases.values()), purchase)
+        purchase = next((s for s in batch.subjects.values() if isinstance(s, Purchase)), purchase)
         balance += sum(e.movement.legs[0].amount for e in batch.effects if e.movement is not None)
         states = {mark.event_id: mark.state for mark in batch.marks}
         parked = [n for n in numbers if states[f"evt_{n}"] == "parked"] + [

@@ -13,7 +13,9 @@ import asyncpg
 import pytest
 
 from billing.decision import MOVEMENTS
-from billing.purchase import DISPUTE_RANK, PURCHASE_KINDS, PURCHASE_STATUSES, REFUND_RANK
+from billing.purchase import PURCHASE_KINDS
+from billing.purchase_states import CHECKOUT_SESSION, DISPUTE, REFUND
+from billing.subscription import INVOICE, SUBSCRIPTION
 from db import queries
 from db.migrate import MigrationChangedError, migrate
 from db.queries import SQL_DIR, Queries
@@ -76,10 +78,13 @@ async def check_values(database: asyncpg.Connection, constraint: str) -> set[str
 
 async def test_states_in_the_schema_are_those_of_billing(database: asyncpg.Connection) -> None:
     """An enum member that only one side knows would be refused at the worst moment."""
-    assert await check_values(database, "checkout_session_status") == set(PURCHASE_STATUSES)
+    assert await check_values(database, "checkout_session_status") == set(CHECKOUT_SESSION.states)
     assert await check_values(database, "checkout_session_kind") == set(PURCHASE_KINDS)
-    assert await check_values(database, "refund_status") == set(REFUND_RANK)
-    assert await check_values(database, "dispute_status") == set(DISPUTE_RANK)
+    assert await check_values(database, "refund_status") == set(REFUND.states)
+    assert await check_values(database, "dispute_status") == set(DISPUTE.states)
+    assert await check_values(database, "subscription_status") == set(SUBSCRIPTION.states)
+    assert await check_values(database, "subscription_psp_status") == set(SUBSCRIPTION.states)
+    assert await check_values(database, "subscription_invoice_status") == set(INVOICE.states)
     assert await check_values(database, "ledger_transaction_movement") == set(MOVEMENTS)
 
 
@@ -150,10 +155,14 @@ FORBIDDEN = {
         "DELETE FROM webhook_event",
         "UPDATE ledger_posting SET amount = 1",
         "UPDATE state_transition SET rule = 'x'",
+        "DELETE FROM subscription",
+        "DELETE FROM subscription_invoice",
         "SELECT webhook_log_drop_partitions(current_date)",
     ],
     "sluice_reconciler": [
         "UPDATE checkout_session SET status = 'paid'",
+        "UPDATE subscription SET status = 'active'",
+        "UPDATE subscription_invoice SET status = 'paid'",
         "INSERT INTO ledger_posting (transaction_id, account_id, unit, amount) VALUES (1, 'a', 'usd', 1)",
         "UPDATE webhook_event SET state = 'applied'",
         "DELETE FROM webhook_log",
@@ -162,6 +171,7 @@ FORBIDDEN = {
         "UPDATE webhook_event SET state = 'applied'",
         "INSERT INTO balance (account_id, unit, amount) VALUES ('a', 'usd', 1)",
         "UPDATE balance SET amount = 1",
+        "UPDATE subscription SET status = 'active'",
         "INSERT INTO ledger_transaction (source, movement, money_object, actor) VALUES ('', 'grant', '', '')",
         "DELETE FROM access_log",
         "UPDATE access_log SET actor = 'x'",
@@ -177,6 +187,7 @@ FORBIDDEN = {
         "SELECT * FROM webhook_log",
         "SELECT * FROM ledger_posting",
         "SELECT * FROM checkout_session",
+        "SELECT * FROM subscription",
     ],
 }
 

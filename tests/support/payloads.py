@@ -3,7 +3,9 @@ not."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +18,12 @@ def stripe_payloads() -> dict[str, str]:
     if not files:
         pytest.skip("the folder of real PSP events does not stand beside the project")
     return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
+def stripe_fixtures() -> dict[str, Any]:
+    """Stripe's example objects of its newest API version by kind; skips the test where they are absent."""
+    file = FOLDER / "stripe-objects" / "fixtures3.json"
+    if not file.exists():
+        pytest.skip("the folder of real PSP events does not stand beside the project")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["resources"]
+    return found

@@ -125,6 +125,61 @@ def dispute(
     return made | changes
 
 
+def subscription(status: str = "active", **changes: Any) -> dict[str, Any]:
+    """A subscription as the newest API version shows it: its period stands in its item."""
+    made = {
+        "id": unique("sub"),
+        "object": "subscription",
+        "status": status,
+        "customer": unique("cus"),
+        "metadata": {"accountId": "cust_1"},
+        "cancel_at_period_end": False,
+        "items": {
+            "object": "list",
+            "data": [
+                {
+                    "id": unique("si"),
+                    "price": {"id": "price_1", "object": "price"},
+                    "current_period_start": CREATED,
+                    "current_period_end": CREATED + 2_592_000,
+                }
+            ],
+        },
+        "trial_end": None,
+        "canceled_at": None,
+        "ended_at": None,
+        "latest_invoice": None,
+    }
+    return made | changes
+
+
+def invoice(
+    subscription_id: object, status: str = "paid", amount: int = 2000, **changes: Any
+) -> dict[str, Any]:
+    """A subscription's invoice as the newest API version shows it: the subscription stands in `parent`."""
+    made = {
+        "id": unique("in"),
+        "object": "invoice",
+        "status": status,
+        "amount_due": amount,
+        "amount_paid": amount if status == "paid" else 0,
+        "attempt_count": 1,
+        "currency": "usd",
+        "status_transitions": {"paid_at": CREATED + 60 if status == "paid" else None},
+        "parent": {
+            "type": "subscription_details",
+            "quote_details": None,
+            "subscription_details": {"metadata": {}, "subscription": subscription_id},
+        },
+    }
+    return made | changes
+
+
+def update(kind: str, subject: dict[str, Any], previous: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """An event that tells what its object looked like before."""
+    return event(kind, subject, data={"object": subject, "previous_attributes": previous}, **changes)
+
+
 def encode(body: object) -> bytes:
     """The bytes of an event as they go over the wire."""
     return json.dumps(body).encode()

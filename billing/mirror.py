@@ -1,0 +1,182 @@
+"""Decides what an event means for a subscription that a PSP runs and we mirror: pure, no clock, no I/O.
+
+A subscription's own versions decide its state; an invoice's decide the invoice. They meet in one rule,
+`Subscription.state_with`: the payment of the latest invoice revives what waited for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from billing.decision import Alert, Decision, Transition, parked, quarantined, superseded
+from billing.facts import (
+    Cause,
+    InvoiceReported,
+    InvoiceValues,
+    SubscriptionReported,
+    SubscriptionValues,
+    invoice_key,
+    subscription_key,
+)
+from billing.machine import Machine
+from billing.ordering import Version, admit
+from billing.subject import Book
+from billing.subscription import CORRECTED, INVOICE, SUBSCRIPTION, Invoice, Subscription
+
+SUBSCRIPTION_WAIT_S = 3 * 86_400.0
+"""How long an invoice waits for its subscription: Stripe itself sends an event again for three days."""
+DETAILS_CHANGED = "details_changed"
+"""A later version in the same state."""
+VERSION_NOTED = "version_noted"
+"""A version of the same second that is not the latest; kept, because a third may build on it."""
+
+
+def subscription_reported(fact: SubscriptionReported, book: Book, cause: Cause) -> Decision:
+    """A version of a subscription: the latest one is its state."""
+    known = _subscription(book, cause.source, fact.id)
+    version = _version(fact, cause)
+    versions = admit(known.versions if known is not None else (), version)
+    if versions is None:
+        assert known is not None
+        return superseded("after_deletion" if known.deleted else "older_version")
+    after = Subscription(
+        cause.source, fact.id, version.state, versions, known.version + 1 if known is not None else 1
+    )
+    after = replace(after, status=after.state_with(_latest_invoice(after, book)))
+    return Decision(
+        "applied",
+        subjects=(after,),
+        transitions=(_subscription_transition(known, after),),
+        wakes=(subscription_key(fact.id),) if known is None else (),
+        alert=_alert(known, after),
+    )
+
+
+def invoice_reported(fact: InvoiceReported, book: Book, cause: Cause, waited: bool) -> Decision:
+    """A version of an invoice; its payment may revive its subscription."""
+    subscription = _subscription(book, cause.source, fact.subscription_id)
+    if subscription is None:
+        if waited:
+            return quarantined(
+                "subscription_never_came", f"subscription {fact.subscription_id} is still unknown"
+            )
+        return parked("subscription_unknown", subscription_key(fact.subscription_id), SUBSCRIPTION_WAIT_S)
+    known = _invoice(book, cause.source, fact.id)
+    if known is not None and (known.subscription_id, known.currency) != (fact.subscription_id, fact.currency):
+        return quarantined(
+            "contradicts_invoice", "subscription or currency differ from what is known of this invoice"
+        )
+    after = _invoice_after(known, fact, cause)
+    if after is None:
+        return superseded("older_version")
+    transitions = [_invoice_transition(known, after)]
+    subjects: list[Subscription | Invoice] = [after]
+    if subscription.values.latest_invoice_id == after.id:
+        status = subscription.state_with(after)
+        if status != subscription.status:
+            moved = replace(subscription, status=status, version=subscription.version + 1)
+            subjects.append(moved)
+            transitions.append(_subscription_transition(subscription, moved))
+    return Decision(
+        "applied",
+        subjects=tuple(subjects),
+        transitions=tuple(transitions),
+        alert=_alert(known, after),
+    )
+
+
+def _invoice_after(known: Invoice | None, fact: InvoiceReported, cause: Cause) -> Invoice | None:
+    """The invoice once this version is known; None when it tells nothing new."""
+    version = _version(fact, cause)
+    if known is None:
+        return Invoice(
+            cause.source, fact.id, fact.subscription_id, fact.currency, fact.payment_id, (version,)
+        )
+    versions = admit(known.versions, version)
+    # One payment pays an invoice. Should it ever name two, any order of arrival must still end with one.
+    payment_id = max(filter(None, (known.payment_id, fact.payment_id)), default=None)
+    if versions is None and payment_id == known.payment_id:
+        return None
+    return replace(
+        known, versions=versions or known.versions, payment_id=payment_id, version=known.version + 1
+    )
+
+
+def _version(fact: SubscriptionReported | InvoiceReported, cause: Cause) -> Version:
+    before: SubscriptionValues | InvoiceValues | None = fact.before
+    return Version(
+        cause.event_id,
+        cause.psp_created,
+        fact.kind,
+        asdict(fact.values),
+        None if before is None else asdict(before),
+    )
+
+
+def _subscription_transition(before: Subscription | None, after: Subscription) -> Transition:
+    rule = _rule(SUBSCRIPTION, before, after)
+    return Transition(
+        "subscription",
+        after.id,
+        after.version,
+        before.status if before is not None else None,
+        after.status,
+        rule,
+        None,
+        None,
+    )
+
+
+def _invoice_transition(before: Invoice | None, after: Invoice) -> Transition:
+    return Transition(
+        "subscription_invoice",
+        after.id,
+        after.version,
+        before.status if before is not None else None,
+        after.status,
+        _rule(INVOICE, before, after),
+        None if before is None else _money(before),
+        _money(after),
+    )
+
+
+def _rule(machine: Machine, before: Subscription | Invoice | None, after: Subscription | Invoice) -> str:
+    """The name under which the journal records what a version did: every change of state is walked here."""
+    if before is None:
+        return machine.rule(None, after.status) or CORRECTED
+    if before.status == after.status:
+        return VERSION_NOTED if before.values == after.values else DETAILS_CHANGED
+    return machine.rule(before.status, after.status) or CORRECTED
+
+
+def _money(invoice: Invoice) -> dict[str, int]:
+    values = invoice.values
+    return {"amount_due_minor": values.amount_due_minor, "amount_paid_minor": values.amount_paid_minor}
+
+
+def _alert(before: Subscription | Invoice | None, after: Subscription | Invoice) -> Alert | None:
+    """Asks a person to look, once, where nothing that the PSP said tells which version is the latest."""
+    if not after.order.ambiguous or (before is not None and before.order.ambiguous):
+        return None
+    return Alert(
+        "ambiguous_order",
+        f"{after.family}:{after.id}",
+        f"{len(after.versions)} versions of second {after.versions[0].second}; taken as {after.status}",
+    )
+
+
+def _subscription(book: Book, source: str, subscription_id: str) -> Subscription | None:
+    found = book.find(source, subscription_key(subscription_id))
+    return next((subject for subject in found if isinstance(subject, Subscription)), None)
+
+
+def _invoice(book: Book, source: str, invoice_id: str) -> Invoice | None:
+    found = book.find(source, invoice_key(invoice_id))
+    return next((subject for subject in found if isinstance(subject, Invoice)), None)
+
+
+def _latest_invoice(subscription: Subscription, book: Book) -> Invoice | None:
+    """The invoice that the latest version names, where it is known."""
+    latest = subscription.values.latest_invoice_id
+    invoice = _invoice(book, subscription.source, latest) if latest is not None else None
+    return invoice if invoice is not None and invoice.subscription_id == subscription.id else None

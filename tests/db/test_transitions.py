@@ -1,0 +1,45 @@
+"""The rows that the journal is checked against are the transition tables of `billing`, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tests.db.test_schema import check_values
+from tests.house.state_diagrams import MACHINES
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner of a fresh database."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
+async def test_the_rows_are_the_tables_of_billing(database: asyncpg.Connection) -> None:
+    """A table that changes without its rows would make honest steps look like tampering, or hide it."""
+    allowed = await database.fetch("SELECT kind, from_state, to_state FROM allowed_transition")
+    corrections = await database.fetch("SELECT kind, rule FROM correction_rule")
+
+    assert {tuple(row) for row in allowed} == {
+        (machine.name, edge.from_state, edge.to_state) for machine in MACHINES for edge in machine.edges
+    }
+    assert {tuple(row) for row in corrections} == {
+        (machine.name, machine.correction) for machine in MACHINES if machine.correction is not None
+    }
+
+
+async def test_every_kind_of_the_journal_has_a_table(database: asyncpg.Connection) -> None:
+    """What the journal may hold is what some table allows."""
+    assert await check_values(database, "state_transition_kind") == {machine.name for machine in MACHINES}
+
+
+def test_terminal_states_can_be_told_from_the_rows() -> None:
+    """The check takes for terminal what no edge leaves."""
+    for machine in MACHINES:
+        left = {edge.from_state for edge in machine.edges}
+
+        assert set(machine.states) - left == set(machine.terminal), machine.name

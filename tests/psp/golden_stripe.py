@@ -1,0 +1,68 @@
+"""Says in one sentence each what Stripe's real event bodies mean to us; must never copy a payload beyond its
+ids and types.
+
+`python -m tests.psp.golden_stripe` writes `golden_stripe.txt` anew; read its diff before you keep it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from psp.stripe.mapping import to_fact
+from tests.support.payloads import stripe_payloads
+
+GOLDEN = Path(__file__).with_name("golden_stripe.txt")
+
+
+def sentence(fact: object, sent: frozenset[int] = frozenset()) -> str:
+    """A fact in words: the name of its kind, then what it says. A number that the body holds is `as sent`."""
+    assert dataclasses.is_dataclass(fact)
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fact).__name__).capitalize()
+    told = (
+        f"{field.name.replace('_', ' ')} {_words(getattr(fact, field.name), sent)}"
+        for field in dataclasses.fields(fact)
+    )
+    return f"{kind}: {', '.join(told)}"
+
+
+def _words(value: object, sent: frozenset[int]) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return "[" + "; ".join(_words(part, sent) for part in value) + "]"
+    if dataclasses.is_dataclass(value):
+        return sentence(value, sent)
+    if isinstance(value, int) and not isinstance(value, bool) and value in sent:
+        return "as sent"
+    return str(value)
+
+
+def _numbers(value: object) -> Iterator[int]:
+    """Every integer that stands somewhere in a decoded body."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield value
+
+
+def line(file: str, body: str) -> str:
+    """One line of the golden file: file, event type, sentence."""
+    event = json.loads(body)
+    told = sentence(to_fact(body.encode(), None), frozenset(_numbers(event["data"]["object"])))
+    return f"{file} ({event['type']}): {told}."
+
+
+def text() -> str:
+    """The golden file as it is now."""
+    return "".join(f"{line(file, body)}\n" for file, body in stripe_payloads().items())
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(text(), encoding="utf-8")
