@@ -42,7 +42,7 @@ ROUTES = (
     Route("GET", "/audit/stats", _READERS, stats.show, filters.WINDOW_FIELDS),
     Route("GET", "/audit/explain/{kind}/{id}", _READERS, explain.show, frozenset({"source"})),
     Route("POST", "/ops/deliveries/{id}/replay", _COMMANDERS, replay.run),
-    Route("GET", "/ops/status", _COMMANDERS, status.show),
+    Route("GET", "/ops/status", _READERS, status.show),
     Route("GET", "/api/accounts/{id}/credits", _CUSTOMERS | _READERS, balances.of_account),
     Route("GET", "/api/billing/credits", _CUSTOMERS, balances.own_usdc),
 )

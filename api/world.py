@@ -52,4 +52,5 @@ def access(request: web.Request, action: str, thing: str) -> Access:
 def peer_address(request: web.Request) -> str | None:
     """Who is at the other end of the connection; None when it is gone already."""
     peer = request.protocol.peername
-    return str(peer[0]) if isinstance(peer, tuple) else None
+    # Without the scope id of a link-local address, which Postgres does not know.
+    return str(peer[0]).partition("%")[0] if isinstance(peer, tuple) else None

@@ -15,7 +15,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from runtime import limits, telemetry
+from runtime import limits
 
 QUEUE_NAME = "sluice:doorbell"
 JOB_NAME = "drain"
@@ -53,6 +53,8 @@ class Doorbell:
         self._pool = pool
         self._rung = asyncio.Event()
         self._slot = 0
+        self._slots_taken = 0
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
 
@@ -63,9 +65,11 @@ class Doorbell:
         self._rung.set()
 
     async def _ring_on(self) -> None:
-        while True:
+        while not self._closing:
             await self._rung.wait()
             self._rung.clear()
+            if self._closing:
+                return
             await self._ring_once()
             await asyncio.sleep(limits.doorbell_interval_s)
 
@@ -79,24 +83,24 @@ class Doorbell:
         except (RedisError, OSError, TimeoutError):
             self.counts["failed"] += 1
             return
-        # None: this slot's earlier ring is still waiting or running. Ring the next slot on the next turn,
-        # because a job that runs already may have made its last look before our commit.
         self.counts["rung" if job is not None else "slot_taken"] += 1
-        if job is None:
+        if job is not None:
+            self._slots_taken = 0
+            return
+        # This slot's earlier ring is still waiting or running. Ring the next slot on the next turn, because a
+        # job that runs already may have made its last look before our commit. When every slot is taken, some
+        # ring is still waiting, and nothing is gained by more of them.
+        self._slots_taken += 1
+        if self._slots_taken < limits.doorbell_slots:
             self._rung.set()
+        else:
+            self._slots_taken = 0
 
     async def close(self) -> None:
-        """Stop ringing and close the connections.
-
-        Bounded, because a cancellation can get lost in the Redis client (`asyncio.wait_for` of Python 3.11
-        drops one that comes as its work is done), and a process must end whatever Redis does.
-        """
-        try:
-            async with asyncio.timeout(limits.doorbell_close_s):
-                if self._task is not None:
-                    self._task.cancel()
-                    await asyncio.gather(self._task, return_exceptions=True)
-                await self._redis.aclose()
-                await self._pool.aclose()
-        except TimeoutError:
-            telemetry.logger().warning("doorbell_left_open")
+        """Let the ring that is under way come to its end, which is bounded, then close the connections."""
+        self._closing = True
+        if self._task is not None:
+            self._rung.set()
+            await self._task
+        await self._redis.aclose()
+        await self._pool.aclose()

@@ -47,8 +47,6 @@ doorbell_interval_s = 0.02
 """At most one arq job per interval and process: a job per flush saturates arq (measured)."""
 doorbell_cut_off_s = 0.25
 """Ringing is abandoned after this: a lost ring costs latency, a hung one must cost nothing."""
-doorbell_close_s = 2.0
-"""Closing is abandoned after this."""
 doorbell_slots = 16
 """Distinct job ids in turn, so that a stopped worker leaves at most this many jobs behind per process."""
 

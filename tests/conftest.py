@@ -30,7 +30,8 @@ from tests.support.processes import ROOT, Processes, processes_in
 BOOKS_LEFT_BROKEN = "books_left_broken"
 
 server_settings = {"shared_buffers": "128MB"}
-"""As durable as production: the receiver refuses to start on a Postgres that could lose what it acknowledged."""
+"""As durable as production: the receiver refuses to start on a Postgres that could lose what it
+acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
