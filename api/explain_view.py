@@ -39,9 +39,9 @@ def account(row: AccountRow, history: History) -> dict[str, Any]:
 
 
 def subject(kind: str, row: dict[str, Any], history: History) -> dict[str, Any]:
-    """A purchase, refund or dispute with its own transitions and movements."""
+    """A purchase, refund, dispute or subscription with its own transitions and movements."""
     movements = [(movement, _posted(movement)) for movement in history.movements]
-    amount = {"amount": decimal_text(row["amount_minor"], row["exponent"])}
+    amount = {"amount": decimal_text(row["amount_minor"], row["exponent"])} if "amount_minor" in row else {}
     return _answer(kind, row["id"], {**row, **amount}, history, movements)
 
 

@@ -80,6 +80,7 @@ def invoice_reported(fact: InvoiceReported, book: Book, cause: Cause, waited: bo
     return Decision(
         "applied",
         subjects=tuple(subjects),
+        wakes=() if known is not None and known.payment_id == after.payment_id else after.keys[1:],
         transitions=tuple(transitions),
         alert=_alert(known, after),
     )

@@ -22,6 +22,7 @@ from billing.facts import (
 )
 from billing.purchase import Purchase
 from billing.subject import Book
+from billing.subscription import Invoice
 
 
 def decide(fact: Fact, book: Book, cause: Cause, waited: bool = False) -> Decision:
@@ -52,4 +53,7 @@ def _reverse(
     for subject in book.find(cause.source, payment_key(fact.payment_id)):
         if isinstance(subject, Purchase):
             return credits.reverse(fact, subject, cause, waited)
+        if isinstance(subject, Invoice):
+            # The subscription's own events tell what that means for access; no balance of ours moves.
+            return ignored("subscription_payment")
     return credits.payment_unknown(fact.payment_id, waited)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing.facts import InvoiceValues, SubscriptionValues, invoice_key, subscription_key
+from billing.facts import InvoiceValues, SubscriptionValues, invoice_key, payment_key, subscription_key
 from billing.machine import Edge, Machine
 from billing.ordering import DELETED, Order, Version, latest
 
@@ -106,8 +106,8 @@ class Invoice:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """By its own id."""
-        return (invoice_key(self.id),)
+        """By its own id and by its payment."""
+        return (invoice_key(self.id), *(() if self.payment_id is None else (payment_key(self.payment_id),)))
 
     @property
     def order(self) -> Order:

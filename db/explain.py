@@ -47,6 +47,7 @@ _OBJECT_QUERIES = {
     "checkout_session": AUDIT.explain_checkout_session,
     "refund": AUDIT.explain_refund,
     "dispute": AUDIT.explain_dispute,
+    "subscription": AUDIT.explain_subscription,
 }
 OBJECT_KINDS = frozenset(_OBJECT_QUERIES)
 """Kinds that `read_object` knows, besides accounts."""
@@ -72,13 +73,14 @@ async def read_account(connection: type_connection, account_id: str) -> tuple[Ac
 async def read_object(
     connection: type_connection, kind: str, object_id: str, source: str | None
 ) -> list[tuple[dict[str, Any], History]]:
-    """Purchases, refunds or disputes of this id with their history: one per source, or that of `source`."""
+    """Objects of this kind and id with their history: one per source, or that of `source`."""
     found = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for row in await connection.fetch(_OBJECT_QUERIES[kind], object_id):
             if source is not None and row["source"] != source:
                 continue
-            transitions = await _transitions(connection, [(kind, row["source"], object_id)])
+            parts = [("subscription_invoice", row["source"], part) for part in dict(row).get("invoices", ())]
+            transitions = await _transitions(connection, [(kind, row["source"], object_id), *parts])
             movements = [
                 movement_row(each)
                 for each in await connection.fetch(AUDIT.movements_of_money_object, row["source"], object_id)

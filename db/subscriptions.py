@@ -31,8 +31,9 @@ async def load(
         latest = {version.values["latest_invoice_id"] for version in subscription.versions}
         invoice_ids |= {str(invoice_id) for invoice_id in latest if invoice_id is not None}
     invoices: list[Invoice] = []
-    if invoice_ids:
-        rows = await connection.fetch(SUBSCRIPTIONS.lock_invoices, sorted(invoice_ids))
+    payment_ids = names.get("payment", [])
+    if invoice_ids or payment_ids:
+        rows = await connection.fetch(SUBSCRIPTIONS.lock_invoices, sorted(invoice_ids), payment_ids)
         invoices = [Invoice(**{**dict(row), "versions": _read(row["versions"])}) for row in rows]
     return subscriptions, invoices
 

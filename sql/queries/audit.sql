@@ -120,6 +120,17 @@ JOIN unit u ON u.code = d.currency
 WHERE d.id = $1
 ORDER BY d.source;
 
+-- name: explain_subscription
+-- Subscriptions of this id as they are today; `psp_status` is what the PSP itself says.
+SELECT s.source, s.id, s.status, s.psp_status, s.customer_id, s.account_id, s.price_id, s.cancel_at_period_end,
+       s.current_period_start, s.current_period_end, s.trial_end, s.canceled_at, s.ended_at, s.latest_invoice_id,
+       s.deleted, s.ambiguous, s.version, s.created_at,
+       ARRAY(SELECT i.id FROM subscription_invoice i WHERE i.subscription_id = s.id AND i.source = s.source ORDER BY i.id)
+           AS invoices
+FROM subscription s
+WHERE s.id = $1
+ORDER BY s.source;
+
 -- name: subjects_of_account
 -- Everything that has a history and belongs to one account.
 SELECT DISTINCT 'account' AS kind, source, object_id AS id FROM state_transition WHERE kind = 'account' AND object_id = $1
@@ -130,7 +141,12 @@ SELECT 'refund', r.source, r.id FROM checkout_session c
 JOIN refund r ON r.checkout_session_id = c.id AND r.source = c.source WHERE c.account_id = $1
 UNION ALL
 SELECT 'dispute', d.source, d.id FROM checkout_session c
-JOIN dispute d ON d.checkout_session_id = c.id AND d.source = c.source WHERE c.account_id = $1;
+JOIN dispute d ON d.checkout_session_id = c.id AND d.source = c.source WHERE c.account_id = $1
+UNION ALL
+SELECT 'subscription', source, id FROM subscription WHERE account_id = $1
+UNION ALL
+SELECT 'subscription_invoice', i.source, i.id FROM subscription s
+JOIN subscription_invoice i ON i.subscription_id = s.id AND i.source = s.source WHERE s.account_id = $1;
 
 -- name: transitions_of_subjects
 -- The newest changes of state of these objects, each with the delivery that caused it.

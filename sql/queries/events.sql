@@ -95,8 +95,10 @@ WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text[],
 UPDATE webhook_event e SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
 WHERE e.state = 'parked'
   AND (e.awaits LIKE 'payment:%'
-       AND EXISTS (SELECT FROM checkout_session c
-                   WHERE c.source = e.source AND c.payment_id = substr(e.awaits, 9) AND c.status = 'paid')
+       AND (EXISTS (SELECT FROM checkout_session c
+                    WHERE c.source = e.source AND c.payment_id = substr(e.awaits, 9) AND c.status = 'paid')
+            OR EXISTS (SELECT FROM subscription_invoice i
+                       WHERE i.source = e.source AND i.payment_id = substr(e.awaits, 9)))
        OR e.awaits LIKE 'subscription:%'
        AND EXISTS (SELECT FROM subscription s WHERE s.source = e.source AND s.id = substr(e.awaits, 14)));
 

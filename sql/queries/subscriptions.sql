@@ -10,10 +10,10 @@ ORDER BY source, id
 FOR NO KEY UPDATE;
 
 -- name: lock_invoices
--- Invoices named by their own id.
+-- Invoices named by their own id or by their payment.
 SELECT source, id, subscription_id, currency, payment_id, versions, version
 FROM subscription_invoice
-WHERE id = ANY($1::text[])
+WHERE id = ANY($1::text[]) OR payment_id = ANY($2::text[])
 ORDER BY source, id
 FOR NO KEY UPDATE;
 

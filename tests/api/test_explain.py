@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.house import DASHBOARD, OPS, House
 from tests.api.seed import Seed, delivery
-from tests.support.stripe_events import checkout, dispute, encode, event, refund
+from tests.support.stripe_events import checkout, dispute, encode, event, invoice, refund, subscription
 
 
 async def explained(house: House, path: str) -> dict[str, Any]:
@@ -115,6 +115,23 @@ async def test_purchase_names_its_refunds_and_disputes(house: House, seed: Seed)
     )
 
 
+async def test_subscription_tells_state_invoices_and_every_change(house: House, seed: Seed) -> None:
+    """A subscription shows what the PSP says of it, its invoices, and the history of both."""
+    subscribed = subscription("incomplete", metadata={"accountId": "cust_1"}, latest_invoice="in_1")
+    await seed.applied(event("customer.subscription.created", subscribed))
+    await seed.applied(event("invoice.paid", invoice(subscribed["id"], id="in_1")))
+
+    told = await explained(house, f"subscription/{subscribed['id']}")
+
+    assert (told["state"]["status"], told["state"]["psp_status"]) == ("active", "pending_payment")
+    assert told["state"]["invoices"] == ["in_1"]
+    assert [(entry["kind"], entry["to_state"]) for entry in told["history"]] == [
+        ("subscription", "pending_payment"),
+        ("subscription_invoice", "paid"),
+        ("subscription", "active"),
+    ]
+
+
 async def test_account_below_zero_is_overdrawn(house: House, seed: Seed) -> None:
     """A customer whose balance a clawback took below zero reads `overdrawn`; the house's side never does."""
     session = checkout(credits=100, amount=150)
@@ -179,7 +196,7 @@ async def test_one_id_in_two_sources_asks_which(house: House, seed: Seed) -> Non
         ("checkout_session/cs_none", "NOT_FOUND"),
         ("refund/re_none", "NOT_FOUND"),
         ("dispute/dp_none", "NOT_FOUND"),
-        ("subscription/sub_1", "UNKNOWN_KIND"),
+        ("subscription/sub_none", "NOT_FOUND"),
         ("order/1", "UNKNOWN_KIND"),
         ("transfer/1", "UNKNOWN_KIND"),
         ("pg_roles/1", "UNKNOWN_KIND"),

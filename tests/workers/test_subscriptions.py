@@ -249,3 +249,19 @@ async def test_workers_share_the_events_of_one_subscription(house: House) -> Non
 
     assert set(states) <= {"applied", "superseded"}
     assert (await row(house, subscription_id))["psp_second"] == T + 1
+
+
+async def test_a_refund_of_an_invoice_moves_nothing_of_ours(house: House) -> None:
+    """Before and after the invoice that its payment paid: ignored with a reason, never parked for long."""
+    told, _, _ = story()
+    told[1]["data"]["object"]["payment_intent"] = "pi_of_the_invoice"
+    early = made.event("refund.created", made.refund("pi_of_the_invoice", 100))
+    late = made.event("charge.dispute.funds_withdrawn", made.dispute("pi_of_the_invoice", 100))
+    assert await house.process(early) == {"parked": 1}
+    await house.process(*told[:3])
+    await house.process(late)
+    reasons = await house.admin.fetch(
+        "SELECT reason FROM webhook_event WHERE event_id = ANY($1)", [early["id"], late["id"]]
+    )
+
+    assert [row["reason"] for row in reasons] == ["subscription_payment", "subscription_payment"]
