@@ -19,6 +19,7 @@ from db import checks, operations, pool
 from psp import providers
 from runtime import clock, limits, process, telemetry
 from runtime.doorbell import Doorbell
+from runtime.sender_address import SenderAddress
 from runtime.settings import Settings, refuse_to_start
 
 ROLE = "sluice_api"
@@ -54,6 +55,7 @@ def create(settings: Settings) -> web.Application:
             buckets=TokenBuckets(customer_requests_burst_max, customer_requests_per_s),
             metrics=Metrics(),
             invariants=invariants,
+            sender_address=SenderAddress(settings.trusted_proxies),
         )
         yield
         await invariants.close()

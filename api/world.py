@@ -18,6 +18,7 @@ from db.reads import Access, type_pool
 from psp.providers import Endpoint
 from runtime import limits
 from runtime.doorbell import Doorbell
+from runtime.sender_address import SenderAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class World:
     buckets: TokenBuckets
     metrics: Metrics
     invariants: Invariants
+    sender_address: SenderAddress
 
     def connection(self) -> AbstractAsyncContextManager[type_connection]:
         """A connection on loan. Raises one of `db.pool.WORLD_IS_BUSY` within a second when there is none."""
@@ -46,11 +48,5 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 def access(request: web.Request, action: str, thing: str) -> Access:
     """The access-log row of this request."""
-    return Access(request[CALLER].name, action, thing, request[REQUEST_ID], peer_address(request))
-
-
-def peer_address(request: web.Request) -> str | None:
-    """Who is at the other end of the connection; None when it is gone already."""
-    peer = request.protocol.peername
-    # Without the scope id of a link-local address, which Postgres does not know.
-    return str(peer[0]).partition("%")[0] if isinstance(peer, tuple) else None
+    sender = request.app[WORLD].sender_address.of(request)
+    return Access(request[CALLER].name, action, thing, request[REQUEST_ID], sender)

@@ -13,13 +13,13 @@ from db import pool
 from db.events import Delivery
 from db.pool import type_connection
 from ingest import fleet, handler, metrics
-from ingest.origin import SenderAddress
 from ingest.refusals import RefusalBudget
 from ingest.server import ReceiverServer, json_answer
 from ingest.writer import GroupCommit, NotCommittedError
 from psp import providers
 from runtime import limits, process, telemetry
 from runtime.doorbell import Doorbell
+from runtime.sender_address import SenderAddress
 from runtime.settings import Settings, refuse_to_start
 
 _ROLE = "sluice_ingest"

@@ -15,13 +15,13 @@ from aiohttp import web
 from db.events import Delivery
 from ingest import body as bodies
 from ingest import metrics
-from ingest.origin import SenderAddress
 from ingest.refusals import Counted, RefusalBudget
 from ingest.server import ReceiverProtocol, json_answer
 from ingest.writer import GroupCommit, NotCommittedError
 from psp.envelope import UNREADABLE, Envelope, Provider, Verdict, storable, type_headers
 from psp.providers import Endpoint
 from runtime import clock, limits
+from runtime.sender_address import SenderAddress
 
 type_health = Callable[[str, str], Awaitable[web.StreamResponse | None]]
 """Answers path and method of a request that is no delivery; None: there is no such path."""

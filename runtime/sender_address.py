@@ -1,4 +1,4 @@
-"""Whose address a delivery came from: the peer's, or what a trusted proxy says of it."""
+"""Whose address a request came from: the peer's, or what a trusted proxy says of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SenderAddress:
     def of(self, request: web.BaseRequest) -> str | None:
         """An IP address in text, or None when the connection is gone."""
         peer = request.protocol.peername
-        address = str(peer[0]) if isinstance(peer, tuple) else None
+        address = _without_scope(str(peer[0])) if isinstance(peer, tuple) else None
         if not self._trusted or address is None or not self._is_trusted(address):
             return address
         hops = [
@@ -27,7 +27,7 @@ class SenderAddress:
         ]
         for hop in reversed(hops):  # the nearest hop is the last; the first untrusted one is the sender
             try:
-                address = str(ipaddress.ip_address(hop))
+                address = _without_scope(str(ipaddress.ip_address(hop)))
             except ValueError:
                 return address
             if not self._is_trusted(address):
@@ -37,3 +37,8 @@ class SenderAddress:
     def _is_trusted(self, address: str) -> bool:
         ip = ipaddress.ip_address(address)
         return any(ip in network for network in self._trusted)
+
+
+def _without_scope(address: str) -> str:
+    """Postgres does not know the scope id of a link-local address."""
+    return address.partition("%")[0]
