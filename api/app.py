@@ -13,6 +13,7 @@ from api.auth import Keys
 from api.buckets import TokenBuckets
 from api.invariants import Invariants
 from api.metrics import Metrics
+from api.receiver import Receiver
 from api.serving import Listener
 from api.world import WORLD, World
 from db import checks, operations, pool
@@ -56,6 +57,7 @@ def create(settings: Settings) -> web.Application:
             metrics=Metrics(),
             invariants=invariants,
             sender_address=SenderAddress(settings.trusted_proxies),
+            receiver=Receiver(settings),
         )
         yield
         await invariants.close()

@@ -21,20 +21,16 @@ async def of_account(request: web.Request) -> web.Response:
     if not may_read(caller, account_id) or auth.account_id(account_id) is None:
         raise errors.not_found("No such account")
     async with request.app[WORLD].connection() as connection:
+        # Whoever may read an account that nothing has been credited to reads zeros.
         found = await accounts.read_credits(connection, account_id)
-    if found is None:
-        if not owns(caller, account_id):
-            raise errors.not_found("No such account")
-        found = accounts.Credits(remaining=0, total=0, changed_at=clock.now())
     return json_answer(
         {
             "account_id": account_id,
             "remaining_credits": found.remaining,
             "total_credits": found.total,
             "used_credits": max(0, found.total - found.remaining),
-            # Pro is what a subscription grants; this schema has none, so nothing could make anybody pro.
-            "is_pro": False,
-            "timestamp": iso_ms(found.changed_at),
+            "is_pro": found.is_pro,
+            "timestamp": iso_ms(found.changed_at or clock.now()),
         }
     )
 

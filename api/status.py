@@ -20,11 +20,22 @@ async def show(request: web.Request) -> web.Response:
     async with world.connection() as connection:
         house = await status.read_status(connection)
     # After the connection is given back: the checks take their own.
-    return json_answer(view(house, await world.invariants.latest()))
+    answer = view(house, await world.invariants.latest())
+    answer["processes"].append(
+        {
+            "process": "ingest",
+            "instance": world.receiver.address,
+            "started_at": None,
+            "beat_at": None,
+            "alive": await world.receiver.is_alive(),
+            "counters": {},
+        }
+    )
+    return json_answer(answer)
 
 
 def view(house: HouseStatus, checked: Checked) -> dict[str, Any]:
-    """The answer; a process is alive when it said so within `heartbeat_stale_s`."""
+    """The answer but for the receiver; a process is alive when it said so within `heartbeat_stale_s`."""
     run = house.latest_run
     return {
         "processes": [

@@ -13,6 +13,7 @@ from api.auth import Caller, Keys
 from api.buckets import TokenBuckets
 from api.invariants import Invariants
 from api.metrics import Metrics
+from api.receiver import Receiver
 from db.pool import type_connection
 from db.reads import Access, type_pool
 from psp.providers import Endpoint
@@ -33,6 +34,7 @@ class World:
     metrics: Metrics
     invariants: Invariants
     sender_address: SenderAddress
+    receiver: Receiver
 
     def connection(self) -> AbstractAsyncContextManager[type_connection]:
         """A connection on loan. Raises one of `db.pool.WORLD_IS_BUSY` within a second when there is none."""

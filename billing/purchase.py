@@ -79,7 +79,8 @@ class Purchase:
         customer.
 
         Rounded once over the sum, not per refund: partial refunds of the whole amount take exactly all
-        credits, in whatever order they arrive.
+        credits, in whatever order they arrive. A payment that was refunded and disputed away as well has
+        cost its money twice, and takes its credits twice: the account then owes them.
         """
         if self.amount_minor == 0:
             return 0
@@ -88,5 +89,4 @@ class Purchase:
             for dispute in self.disputes.values()
             if dispute.funds_withdrawn and not dispute.funds_reinstated
         )
-        reversed_minor = min(self.amount_minor, self.refunded_minor + disputed)
-        return self.credits * reversed_minor // self.amount_minor
+        return self.credits * (self.refunded_minor + disputed) // self.amount_minor

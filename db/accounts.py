@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing.entitlement import GRANTING_STATES
 from db.pool import type_connection
 from db.queries import Queries
 
@@ -13,11 +14,15 @@ ACCOUNTS = Queries("accounts.sql")
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """Whole credits: what is left, and what was ever granted less what refunds and disputes took back."""
+    """Whole credits: what is left, and what was ever granted less what refunds and disputes took back.
+
+    `changed_at` is None where nothing was ever credited; `is_pro`: a subscription grants now.
+    """
 
     remaining: int
     total: int
-    changed_at: datetime
+    changed_at: datetime | None
+    is_pro: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,11 @@ class Prepaid:
     updated_at: datetime
 
 
-async def read_credits(connection: type_connection, account_id: str) -> Credits | None:
-    """Credits of a customer; None when there is no such customer (the house's own accounts are none)."""
-    row = await connection.fetchrow(ACCOUNTS.read_credits, account_id)
-    return None if row is None else Credits(*row)
+async def read_credits(connection: type_connection, account_id: str) -> Credits:
+    """Credits of a customer; zeros for one that is unknown."""
+    row = await connection.fetchrow(ACCOUNTS.read_credits, account_id, sorted(GRANTING_STATES))
+    assert row is not None
+    return Credits(*row)
 
 
 async def read_or_open_usdc(connection: type_connection, account_id: str) -> Prepaid:

@@ -4,11 +4,11 @@ secret."""
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from db.kept_secrets import named_secrets
+from runtime import ports
 
 SECRETS_FILE = "secrets.env"
 
@@ -38,15 +38,11 @@ def complete(given: Mapping[str, str], state_dir: Path, demo: bool) -> dict[str,
         "OPS_TOKENS": f"ops:ops:{secrets.token_urlsafe(32)},dashboard:dashboard:{secrets.token_urlsafe(32)}",
         "JWT_SECRET": secrets.token_urlsafe(48),
         "GATEWAY_SECRET": secrets.token_urlsafe(32),
+        "STRIPE_WEBHOOK_SECRETS": f"whsec_{secrets.token_urlsafe(32)}",
     }
     if demo:
-        wanted["STRIPE_WEBHOOK_SECRETS"] = f"whsec_{secrets.token_urlsafe(32)}"
         wanted["STRIPE_SECRET_KEY"] = f"sk_test_{secrets.token_hex(24)}"
-    missing = {
-        name: value
-        for name, value in wanted.items()
-        if name not in environment and aliases.get(name, name) not in environment
-    }
+    missing = {name: value for name, value in wanted.items() if not is_given(environment, name)}
     environment |= named_secrets(state_dir / SECRETS_FILE, missing)
     if demo:
         # The demo's PSP is the sandbox, whatever the shell says: nothing of a demo may reach the real one.
@@ -59,9 +55,9 @@ def complete(given: Mapping[str, str], state_dir: Path, demo: bool) -> dict[str,
     return environment
 
 
-def has_stripe_secrets(environment: Mapping[str, str]) -> bool:
-    """Whether the receiver will have its Stripe endpoint."""
-    return "STRIPE_WEBHOOK_SECRETS" in environment or "STRIPE_WEBHOOK_SECRET" in environment
+def is_given(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a setting stands in the environment, under today's name or an older one."""
+    return name in environment or aliases.get(name, name) in environment
 
 
 def reachable(environment: Mapping[str, str], process: str) -> str:
@@ -92,17 +88,5 @@ def require_free_ports(environment: Mapping[str, str], processes: Iterable[str])
                 f"{port_name} and {taken[int(text)]} are both {text}; give them different ports"
             )
         taken[int(text)] = port_name
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, int(text), type=socket.SOCK_STREAM)[
-                0
-            ]
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not count
-                probe.bind(address)
-        except socket.gaierror as error:
-            raise AddressError(f"{host_name}: {host} is not an address of this machine") from error
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise AddressError(
-                f"{port_name}: {host}:{text} cannot be used ({reason}); set another port"
-            ) from error
+        if fault := ports.fault(host, int(text)):
+            raise AddressError(f"{port_name}: {fault}; set another port")

@@ -190,17 +190,16 @@ class Stack:
     def _announce(self) -> None:
         say, environment = self._terminal.say, self._environment
         receiver, api = (dev_environment.reachable(environment, name) for name in ("ingest", "api"))
-        given = "OPS_TOKENS" in os.environ
         say(f"receiver   http://{receiver}/webhooks/stripe")
         say(f"api        http://{api}")
         say(f"console    http://{api}/console")
-        kept = "your environment" if given else str(self._state_dir / dev_environment.SECRETS_FILE)
-        say(f"ops token  in OPS_TOKENS of {kept}")
+        kept = self._state_dir / dev_environment.SECRETS_FILE
+        for what, name in (("ops token ", "OPS_TOKENS"), ("signing   ", "STRIPE_WEBHOOK_SECRETS")):
+            given = dev_environment.is_given(os.environ, name)
+            say(f"{what} in {name} of {'your environment' if given else kept}")
         say(f"database   {_without_password(environment['DATABASE_URL'])}")
         if self._customer is not None:
             say(f"logs       {self._log_dir()}")
-        if not dev_environment.has_stripe_secrets(environment):
-            say("no Stripe endpoint yet: set STRIPE_WEBHOOK_SECRETS=whsec_... and start again")
 
     async def _serve(self, customer: list[str]) -> None:
         """Let the customer do its business on our terminal; its exit status becomes ours."""

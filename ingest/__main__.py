@@ -14,7 +14,7 @@ def main() -> int:
     configuration = settings.load_or_exit()
     is_child = fleet.LIFELINE_VARIABLE in os.environ
     if configuration.ingest_processes > 1 and not is_child:
-        return process.run("ingest", lambda stop: fleet.run(configuration.ingest_processes, stop))
+        return process.run("ingest", lambda stop: fleet.run(configuration, stop))
     # Imported here because prometheus_client decides at import whether it counts for one process or several.
     from ingest import app  # noqa: PLC0415
 

@@ -104,9 +104,7 @@ class ReceiverProcess:
             await site.start()
         except OSError as error:
             telemetry.logger().error("cannot_listen", port=self._settings.ingest_port, exc_info=error)
-            refuse_to_start(
-                [f"INGEST_PORT {self._settings.ingest_port} cannot be listened on: {error.strerror}"]
-            )
+            refuse_to_start([f"INGEST_PORT: {error.strerror}"])
         return runner
 
     async def _durability_faults_at_start(self) -> list[str]:

@@ -13,17 +13,21 @@ import tempfile
 
 from prometheus_client import multiprocess
 
-from runtime import process, telemetry
-from runtime.settings import EXIT_BAD_SETTINGS
+from runtime import ports, process, telemetry
+from runtime.settings import EXIT_BAD_SETTINGS, Settings, refuse_to_start
 
 LIFELINE_VARIABLE = "SLUICE_INGEST_LIFELINE"
 """File descriptor of a pipe whose other end only the parent holds: end of file means that the parent is gone.
 """
 _RESTART_PAUSE_S = 0.5
+_PORT_TRIES = 20
+"""Longer than a receiver needs to finish its last requests."""
 
 
-async def run(count: int, stop: asyncio.Event) -> int:
-    """Keep `count` receivers alive until `stop`; returns 78 as soon as one refuses its settings."""
+async def run(settings: Settings, stop: asyncio.Event) -> int:
+    """Keep INGEST_PROCESSES receivers alive until `stop`; returns 78 as soon as one refuses its settings."""
+    if fault := await _port_fault(settings, stop):
+        refuse_to_start([f"INGEST_PORT: {fault}"])
     lifeline, held = os.pipe()
     metrics_dir = tempfile.mkdtemp(prefix="sluice-ingest-metrics-")
     environment = os.environ | {LIFELINE_VARIABLE: str(lifeline), "PROMETHEUS_MULTIPROC_DIR": metrics_dir}
@@ -56,12 +60,24 @@ async def run(count: int, stop: asyncio.Event) -> int:
                 await process.pause(stop, _RESTART_PAUSE_S)
 
     try:
-        await asyncio.gather(*(keep_one() for _ in range(count)))
+        await asyncio.gather(*(keep_one() for _ in range(settings.ingest_processes)))
     finally:
         os.close(held)
         os.close(lifeline)
         shutil.rmtree(metrics_dir, ignore_errors=True)
     return EXIT_BAD_SETTINGS if refused.is_set() else 0
+
+
+async def _port_fault(settings: Settings, stop: asyncio.Event) -> str | None:
+    """Why the port cannot be had: another fleet would share it and take half of the deliveries.
+
+    Receivers whose parent was killed finish what they have begun, so a taken port is asked for again.
+    """
+    for _ in range(_PORT_TRIES):
+        fault = ports.fault(settings.ingest_host, settings.ingest_port)
+        if fault is None or await process.pause(stop, _RESTART_PAUSE_S):
+            return None
+    return fault
 
 
 def stop_when_parent_dies(stop: asyncio.Event) -> None:

@@ -16,6 +16,8 @@ from runtime import limits, telemetry
 
 type_handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+_UNREAD_S = 5.0
+"""A sender that lets its answers pile up this long is put out: our answers are a few hundred bytes."""
 _SWEEP_S = 0.25
 """How often connections are looked through for late heads; one timer for all is cheaper than one per request.
 """
@@ -29,16 +31,28 @@ def json_answer(status: int, body: bytes, headers: dict[str, str] | None = None)
 
 
 class ReceiverProtocol(web.RequestHandler):
-    """One connection: notes since when a head has been awaited, so that slow senders can be put out."""
+    """One connection: notes since when a head has been awaited, or an answer has been left unread, so that
+    slow senders can be put out."""
 
-    __slots__ = ("_early_bytes", "_request", "head_since")
+    __slots__ = ("_early_bytes", "_request", "head_since", "unread_since")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A connection that says nothing is as late as one that stops in the middle of its head."""
         super().connection_made(transport)
         self.head_since: float | None = self._loop.time()
+        self.unread_since: float | None = None
         self._request: web.BaseRequest | None = None
         self._early_bytes = False
+
+    def pause_writing(self) -> None:
+        """The sender does not read: answers fill the buffers, and the handler waits for it."""
+        super().pause_writing()
+        self.unread_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        super().resume_writing()
+        self.unread_since = None
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a body belong to the running request; all others begin a new head.
@@ -86,7 +100,7 @@ class ReceiverProtocol(web.RequestHandler):
 
 
 class ReceiverServer(web.Server):
-    """Makes ReceiverProtocols and closes those whose head is late."""
+    """Makes ReceiverProtocols and closes those whose sender is late with a head or with reading."""
 
     def __init__(self, handler: type_handler) -> None:
         super().__init__(
@@ -103,12 +117,18 @@ class ReceiverServer(web.Server):
         return ReceiverProtocol(self, loop=self._loop, **self._kwargs)
 
     async def close_late_heads(self) -> None:
-        """Runs for ever: closes connections that have not sent a whole head within the deadline."""
+        """Runs for ever: closes connections that have not sent a whole head, or not read their answers, in
+        time."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            latest = self._loop.time() - limits.header_deadline_s
+            now = self._loop.time()
             for connection in self.connections:
                 protocol = cast("ReceiverProtocol", connection)
-                if protocol.head_since is not None and protocol.head_since <= latest:
+                if protocol.unread_since is not None:
+                    if protocol.unread_since <= now - _UNREAD_S and protocol.transport is not None:
+                        protocol.transport.abort()  # closing would wait for the reader that does not come
+                elif (
+                    protocol.head_since is not None and protocol.head_since <= now - limits.header_deadline_s
+                ):
                     self.late_heads += 1
                     protocol.force_close()

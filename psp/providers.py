@@ -19,6 +19,9 @@ RECEIVERS: dict[str, Provider] = {
     "standardwebhooks": StandardWebhooksReceiver(),
 }
 
+BUILT_IN = ("stripe", "hyperswitch")
+"""Paths that have secrets settings of their own; no further endpoint may take one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -50,15 +53,16 @@ class UnusableSecretError(EndpointError):
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """The endpoints that these settings open, by path name. Raises EndpointError."""
     found: dict[str, Endpoint] = {}
-    for name, secrets in (
-        ("stripe", settings.stripe_webhook_secrets),
-        ("hyperswitch", settings.hyperswitch_webhook_secrets),
+    for name, secrets in zip(
+        BUILT_IN, (settings.stripe_webhook_secrets, settings.hyperswitch_webhook_secrets), strict=True
     ):
         if secrets:
             found[name] = Endpoint(
                 name, RECEIVERS[name], name, None, _signing(RECEIVERS[name], name, secrets)
             )
     for extra in settings.webhook_endpoints:
+        if extra.path in BUILT_IN:
+            raise EndpointError(f"WEBHOOK_ENDPOINTS names the path {extra.path!r}, which is taken")
         provider = RECEIVERS.get(extra.provider)
         if provider is None:
             raise UnknownProviderError(

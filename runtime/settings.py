@@ -200,7 +200,7 @@ class Settings:
     )
     credit_fee_fixed_cents: int = _setting(
         "CREDIT_FEE_FIXED_CENTS",
-        parse=values.positive,
+        parse=values.not_negative,
         default=30,
         shown="30",
         about="gross-up of a top-up, cents",

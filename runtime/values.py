@@ -82,6 +82,13 @@ def port(value: str) -> int:
     return int(value)
 
 
+def not_negative(value: str) -> int:
+    """A whole number, zero or above."""
+    if not value.isascii() or not value.isdigit():
+        raise ValueError("is not a whole number")
+    return int(value)
+
+
 def positive(value: str) -> int:
     """A whole number above zero."""
     if not value.isascii() or not value.isdigit() or int(value) < 1:
@@ -122,6 +129,8 @@ def number(value: str) -> str:
     """Kept as text: a percentage is never a float here."""
     if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,4})?", value) is None:
         raise ValueError("is not a plain decimal number")
+    if int(value.partition(".")[0]) >= 100:
+        raise ValueError("is not below 100")
     return value
 
 

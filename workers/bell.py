@@ -24,6 +24,9 @@ _JOB_TIMEOUT_S = 15
 """A killed worker's job comes back after this plus 10 s."""
 _SOCKET_TIMEOUT_S = 2.0
 """arq sets none, and a stopped Redis would hold the loop for ever."""
+_CLOSE_S = 1.0
+"""Closing is abandoned after this."""
+_CANCEL_AGAIN_S = 0.1
 _RESTART_FIRST_S = 0.2
 _RESTART_MAX_S = 2.0
 
@@ -35,12 +38,16 @@ async def run(redis_url: str, drainer: Drainer, stop: asyncio.Event) -> None:
         worker = _build(redis_url, drainer)
         listening = asyncio.create_task(worker.async_run())
         stopped = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait({listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if listening not in done:
+        while not listening.done():
+            # Asked until it ends: a wait of redis-py that times out at this moment swallows the request.
             listening.cancel()
+            await asyncio.wait({listening}, timeout=_CANCEL_AGAIN_S)
         outcome = (await asyncio.gather(listening, return_exceptions=True))[0]
-        await asyncio.gather(worker.close(), return_exceptions=True)
+        closing = asyncio.create_task(worker.close())
+        await asyncio.wait({closing}, timeout=_CLOSE_S)  # a Redis that hangs must not hold up our end
+        closing.cancel()
         if not stop.is_set():
             telemetry.logger().warning("doorbell_lost", error=type(outcome).__name__, retry_s=pause_s)
             await process.pause(stop, pause_s)

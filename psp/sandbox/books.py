@@ -25,8 +25,10 @@ def granted(metadata: dict[str, str], amount: int, currency: str) -> int:
 
 
 def taken(grant: int, amount: int, reversed_amount: int) -> int:
-    """The credits that reversals take back in all, rounded down once over their sum."""
-    return grant * min(amount, reversed_amount) // amount
+    """The credits that reversals take back in all, rounded down once over their sum; a payment that was both
+    refunded and disputed away is taken back twice, as its money was.
+    """
+    return grant * reversed_amount // amount
 
 
 def books(store: Store) -> dict[str, Any]:

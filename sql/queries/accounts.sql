@@ -5,11 +5,13 @@
 SELECT coalesce(b.amount, 0) AS remaining,
        (SELECT coalesce(sum(p.amount), 0)::bigint
         FROM ledger_posting p JOIN ledger_transaction t ON t.id = p.transaction_id
-        WHERE p.account_id = a.id AND p.unit = 'credit' AND t.movement IN (
+        WHERE p.account_id = k.id AND p.unit = 'credit' AND t.movement IN (
             'topup', 'grant', 'refund_clawback', 'refund_give_back', 'dispute_clawback', 'dispute_give_back')) AS total,
-       coalesce(b.updated_at, a.created_at) AS changed_at
-FROM account a LEFT JOIN balance b ON b.account_id = a.id AND b.unit = 'credit'
-WHERE a.id = $1 AND a.kind = 'customer';
+       coalesce(b.updated_at, a.created_at) AS changed_at,
+       EXISTS (SELECT FROM subscription s WHERE s.account_id = k.id AND s.status = ANY($2::text[])) AS is_pro
+FROM (SELECT $1::text AS id) k
+LEFT JOIN account a ON a.id = k.id AND a.kind = 'customer'
+LEFT JOIN balance b ON b.account_id = a.id AND b.unit = 'credit';
 
 -- name: read_usdc
 -- The prepaid balance of a customer.

@@ -34,12 +34,11 @@ WHERE t.movement = 'topup' AND NOT EXISTS (
 -- name: credits_taken_is_in_proportion
 WITH reversed AS (
     SELECT c.source, c.id, c.credits, c.amount_minor, c.credits_taken,
-           least(c.amount_minor,
-                 coalesce((SELECT sum(r.amount_minor) FROM refund r
-                           WHERE r.source = c.source AND r.checkout_session_id = c.id AND r.status = 'succeeded'), 0)
-                 + coalesce((SELECT sum(d.amount_minor) FROM dispute d
-                             WHERE d.source = c.source AND d.checkout_session_id = c.id
-                               AND d.funds_withdrawn AND NOT d.funds_reinstated), 0)) AS amount
+           coalesce((SELECT sum(r.amount_minor) FROM refund r
+                     WHERE r.source = c.source AND r.checkout_session_id = c.id AND r.status = 'succeeded'), 0)
+           + coalesce((SELECT sum(d.amount_minor) FROM dispute d
+                       WHERE d.source = c.source AND d.checkout_session_id = c.id
+                         AND d.funds_withdrawn AND NOT d.funds_reinstated), 0) AS amount
     FROM checkout_session c
 )
 SELECT source, id FROM reversed

@@ -73,6 +73,7 @@ async def test_all_real_payloads_are_acknowledged_logged_and_decided(stack: Stac
     assert len(deliveries) == len(payloads)
     assert {delivery["state"] for delivery in deliveries} <= {"ignored", "parked", "applied", "superseded"}
     assert status["quarantined"] == 0
+    assert {process["process"]: process["alive"] for process in status["processes"]}["ingest"] is True
     raw = [
         await stack.http.get(f"{stack.api}/audit/deliveries/{d['id']}/raw", headers=AUTH) for d in deliveries
     ]

@@ -176,14 +176,14 @@ def test_dispute_moves_credits_on_funds_events_only() -> None:
     ]
 
 
-def test_refund_and_dispute_together_take_no_more_than_there_was() -> None:
-    """A full refund and a full dispute of one payment take its credits once."""
+def test_refund_and_dispute_each_take_their_share_even_below_zero() -> None:
+    """A payment that was refunded and disputed away cost its money twice: the account owes it, unclamped."""
     book, decisions = settled(PAID, refund("re_1", 289), dispute("withdrawn"))
 
-    assert customer_amounts(decisions[2]) == []
+    assert customer_amounts(decisions[2]) == [("dispute_clawback", "dp_1", -250)]
     purchase = only_purchase(book)
     assert purchase is not None
-    assert purchase.credits_taken == 250
+    assert purchase.credits_taken == 500
 
 
 def test_an_event_before_its_payment_is_parked_under_the_payment() -> None:

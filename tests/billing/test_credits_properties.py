@@ -43,7 +43,7 @@ class Story:
         gone = sum(r.amount_minor for r in refunds.values() if r.status == "succeeded") + sum(
             withdrawn.values()
         )
-        return self.credits - self.credits * min(self.amount, gone) // self.amount
+        return self.credits - self.credits * gone // self.amount
 
 
 @st.composite

@@ -107,7 +107,7 @@ PLANTS = {
         ACCOUNT + PURCHASE.format(status="open", taken=50) + OPENED + refund(50)
     ),
     "refunds_never_exceed_payment": Plant(
-        ACCOUNT + PURCHASE.format(status="open", taken=100) + OPENED + refund(101),
+        ACCOUNT + PURCHASE.format(status="open", taken=101) + OPENED + refund(101),
         also=("credits_taken_is_posted",),
     ),
     "state_is_last_transition": Plant(ACCOUNT + PURCHASE.format(status="open", taken=0)),

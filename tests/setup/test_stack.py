@@ -52,7 +52,7 @@ async def test_up_serves_until_ctrl_c_and_leaves_nothing(clone: Clone) -> None:
     assert f"console    http://127.0.0.1:{clone.api_port}/console" in said
     assert f"ops token  in OPS_TOKENS of {clone.state / 'secrets.env'}" in said
     assert re.search(r"database   postgresql://postgres@127\.0\.0\.1:\d+/sluice\n", said)
-    assert "set STRIPE_WEBHOOK_SECRETS" in said
+    assert f"signing    in STRIPE_WEBHOOK_SECRETS of {clone.state / 'secrets.env'}" in said
     assert (clone.state / "log" / "release.log").read_text() == "released\n"
     assert clone.everything() == []
 

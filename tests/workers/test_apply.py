@@ -184,7 +184,9 @@ async def test_many_workers_share_the_work_without_double_effects(house: House) 
 
     for account in range(7):
         expected = sum(
-            100 - (100 if n % 5 == 0 else 40 if n % 3 == 0 else 0) for n in range(120) if n % 7 == account
+            100 - (100 if n % 5 == 0 else 0) - (40 if n % 3 == 0 else 0)
+            for n in range(120)
+            if n % 7 == account
         )
         assert await house.credits(f"c{account}") == expected
 
