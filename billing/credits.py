@@ -6,38 +6,23 @@ ladder, and what is taken back is a function of the sums, not of the path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from billing.decision import (
     Decision,
-    Movement,
+    Settled,
     Transition,
     ignored,
     move_credits,
-    parked,
     quarantined,
     superseded,
 )
-from billing.facts import (
-    Cause,
-    ChargeRefunded,
-    DisputeReported,
-    RefundReported,
-    TopUpEnded,
-    TopUpPaid,
-    checkout_key,
-    payment_key,
-    refunds_key,
-)
-from billing.purchase import Dispute, Purchase, Refund
-from billing.purchase_states import CHECKOUT_SESSION, DISPUTE, REFUND, walk
+from billing.facts import Cause, TopUpEnded, TopUpPaid
+from billing.keys import checkout_key, payment_key
+from billing.purchase import Purchase
+from billing.purchase_states import CHECKOUT_SESSION, walk
 from billing.subject import Book
 
-PAYMENT_WAIT_S = 3 * 86_400.0
-"""How long a refund or dispute waits for its payment: Stripe itself sends an event again for three days."""
-REFUND_DETAILS_WAIT_S = 60.0
-"""How long `charge.refunded` without its refunds waits for the `refund.*` events that are sent with it."""
 FOREIGN_CURRENCY = "usd"
 """Purchases that our API did not make must be in this currency, one credit a cent (contract)."""
 
@@ -112,129 +97,18 @@ def top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
     return Decision("applied", subjects=(ended,), transitions=(transition,))
 
 
-def reverse(
-    fact: RefundReported | DisputeReported | ChargeRefunded, purchase: Purchase, cause: Cause, waited: bool
-) -> Decision:
-    """A refund or dispute of a purchase's payment: take credits back, or give them back."""
-    if purchase.status != "paid":
-        return payment_unknown(fact.payment_id, waited)
-    if fact.currency != purchase.currency:
-        return quarantined("currency_mismatch", f"reversed in {fact.currency}, paid in {purchase.currency}")
-    if isinstance(fact, DisputeReported):
-        return _dispute(fact, purchase, cause)
-    if isinstance(fact, RefundReported):
-        return _refunds((fact,), purchase, waited)
-    decision = _refunds(fact.refunds, purchase, waited)
-    known_minor = sum(refund.amount_minor for refund in purchase.refunds.values())
-    if fact.refunds or known_minor >= fact.amount_refunded_minor:
-        return decision
-    if waited:
-        return quarantined(
-            "refund_details_missing",
-            f"{fact.amount_refunded_minor} {fact.currency} were refunded by refunds that nobody reported",
-        )
-    return parked("refund_details_missing", refunds_key(fact.payment_id), REFUND_DETAILS_WAIT_S)
-
-
-def payment_unknown(payment_id: str, waited: bool) -> Decision:
-    """Too early: wait for whatever this payment paid; after the wait it is a person's matter."""
-    if waited:
-        return quarantined("payment_never_came", f"payment {payment_id} is still unknown")
-    return parked("payment_unknown", payment_key(payment_id), PAYMENT_WAIT_S)
-
-
-def _refunds(reports: Iterable[RefundReported], purchase: Purchase, waited: bool) -> Decision:
-    """Apply the reports that tell something new; each changed refund moves its own share under its own id."""
-    transitions: list[Transition] = []
-    movements: list[Movement] = []
-    for report in reports:
-        known = purchase.refunds.get(report.id)
-        if not REFUND.rules(known.status if known else None, report.status):
-            continue
-        refund = Refund(
-            report.id,
-            report.payment_id,
-            known.amount_minor if known else report.amount_minor,
-            report.currency,
-            report.status,
-            known.version + 1 if known else 1,
-        )
-        after = replace(purchase, refunds={**purchase.refunds, refund.id: refund})
-        if after.refunded_minor > after.amount_minor:
-            # The PSP refuses this, so another refund must have failed, and its event is still on its way.
-            if waited:
-                return quarantined("refund_exceeds_payment", f"refunds of {purchase.id} exceed what was paid")
-            return parked("refund_exceeds_payment", refunds_key(report.payment_id), PAYMENT_WAIT_S)
-        step = walk(REFUND, refund.id, refund.version, known.status if known else None, refund.status)
-        after, transition, moved = _settle(purchase, after, step, "refund")
-        transitions.append(transition)
-        movements += moved
-        purchase = after
-    if not transitions:
-        return superseded("nothing_new")
-    key = refunds_key(purchase.payment_id) if purchase.payment_id is not None else None
-    return Decision(
-        "applied",
-        subjects=(purchase,),
-        transitions=tuple(transitions),
-        movements=tuple(movements),
-        wakes=(key,) if key is not None else (),
-    )
-
-
-def _dispute(report: DisputeReported, purchase: Purchase, cause: Cause) -> Decision:
-    known = purchase.disputes.get(report.id)
-    if known is None:
-        dispute = Dispute(
-            report.id,
-            report.payment_id,
-            report.amount_minor,
-            report.currency,
-            report.status,
-            cause.psp_created,
-            report.funds == "withdrawn",
-            report.funds == "reinstated",
-        )
-    else:
-        status, status_at = max(
-            (known.status, known.status_at),
-            (report.status, cause.psp_created),
-            key=lambda seen: (seen[1], DISPUTE.states.index(seen[0])),
-        )
-        dispute = replace(
-            known,
-            status=status,
-            status_at=status_at,
-            funds_withdrawn=known.funds_withdrawn or report.funds == "withdrawn",
-            funds_reinstated=known.funds_reinstated or report.funds == "reinstated",
-        )
-        if dispute == known:
-            return superseded("nothing_new")
-        dispute = replace(dispute, version=known.version + 1)
-    rule = f"funds_{report.funds}" if report.funds is not None else "dispute_reported"
-    after, transition, movements = _settle(
-        purchase,
-        replace(purchase, disputes={**purchase.disputes, dispute.id: dispute}),
-        walk(DISPUTE, dispute.id, dispute.version, known.status if known else None, dispute.status, rule),
-        "dispute",
-    )
-    return Decision("applied", subjects=(after,), transitions=(transition,), movements=tuple(movements))
-
-
-def _settle(
-    before: Purchase, after: Purchase, transition: Transition, family: str
-) -> tuple[Purchase, Transition, list[Movement]]:
-    """Take or give back the difference that a changed refund or dispute makes."""
+def settle(before: Purchase, after: Purchase, step: Transition, what: str) -> Settled[Purchase]:
+    """Take or give back the difference that a changed refund or dispute makes; `step` is its own entry."""
     due = after.credits_to_be_taken
     delta = due - before.credits_taken
-    transition = replace(
-        transition, money_before={"credits_taken": before.credits_taken}, money_after={"credits_taken": due}
+    step = replace(
+        step, money_before={"credits_taken": before.credits_taken}, money_after={"credits_taken": due}
     )
     if delta == 0:
-        return after, transition, []
-    movement = f"{family}_clawback" if delta > 0 else f"{family}_give_back"
-    moved = [move_credits(movement, transition.object_id, after.account_id, -delta)]
-    return replace(after, credits_taken=due), transition, moved
+        return Settled(after, (step,))
+    movement = f"{what}_clawback" if delta > 0 else f"{what}_give_back"
+    moved = move_credits(movement, step.object_id, after.account_id, -delta)
+    return Settled(replace(after, credits_taken=due), (step,), (moved,))
 
 
 def _purchase(book: Book, source: str, key: str) -> Purchase | None:

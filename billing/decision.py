@@ -4,7 +4,9 @@ writes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from billing.subject import Subject
 
@@ -13,11 +15,29 @@ SYSTEM_PREFIX = "system:"
 """Accounts of the house begin with this; no customer's may."""
 CREDITS_ISSUED = f"{SYSTEM_PREFIX}credits_issued"
 """The house's side of every credit posting: minus what customers hold."""
+PSP_CLEARING = f"{SYSTEM_PREFIX}psp_clearing"
+"""What PSPs hold for us, below zero: buyers' payments came in there, refunds and transfers went out."""
+PLATFORM_FEES = f"{SYSTEM_PREFIX}platform_fees"
+"""What the house keeps of orders."""
 
-MOVEMENTS = ("topup", "refund_clawback", "refund_give_back", "dispute_clawback", "dispute_give_back", "grant")
+MOVEMENTS = (
+    "topup",
+    "refund_clawback",
+    "refund_give_back",
+    "dispute_clawback",
+    "dispute_give_back",
+    "grant",
+    "sale",
+    "sale_reversal",
+    "transfer",
+    "transfer_reversal",
+)
 
-ALERTS = ("ambiguous_order",)
-"""What a decision may ask a person to look at without holding the event back; each has its runbook entry."""
+ALERTS = ("ambiguous_order", "unseen_api_version", "unknown_value")
+"""What an event may ask a person to look at without being held back by it; each has its runbook entry."""
+
+PSP_CALLS = ("reverse_transfer", "create_refund", "read_object", "read_refunds")
+"""What a decision may want done at a PSP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,12 @@ class Movement:
         assert self.movement in MOVEMENTS, self.movement
         assert len(self.legs) >= 2, "double entry needs two legs"
         assert not any(sums.values()), "legs of a movement sum to zero in each unit"
+
+
+def move(movement: str, money_object: str, unit: str, amounts: Mapping[str, int]) -> Movement | None:
+    """A movement of `unit` between accounts, each with what it gains; None where nothing moves."""
+    legs = tuple(Leg(account_id, unit, amount) for account_id, amount in amounts.items() if amount != 0)
+    return Movement(movement, money_object, legs) if legs else None
 
 
 def move_credits(movement: str, money_object: str, account_id: str, amount: int) -> Movement:
@@ -85,11 +111,45 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class PspCall:
+    """Something to be done at a PSP once the decision is committed: staged in the same transaction.
+
+    `object_id` is what it is about; `idempotency_key` names this one intent, however often it is tried, and
+    staging a known one again stages nothing. `arguments` hold ids and amounts, never a secret.
+    """
+
+    kind: str
+    object_id: str
+    idempotency_key: str
+    arguments: Mapping[str, str | int] = field(default_factory=dict)
+    delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """A call that no worker knows would wait for ever; one without a key could be done twice."""
+        assert self.kind in PSP_CALLS, self.kind
+        assert self.idempotency_key, "a call needs its key"
+
+
+S_co = TypeVar("S_co", bound=Subject, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Generic[S_co]):
+    """A subject after a change, and everything else that the change does."""
+
+    subject: S_co
+    transitions: tuple[Transition, ...]
+    movements: tuple[Movement, ...] = ()
+    calls: tuple[PspCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome for one event. `state` is an event state of the contract, `reason` a short code.
 
     Only `applied` carries changed subjects, transitions and movements. `parked` names the key it waits for
-    in `awaits` and for how long in `wait_s`. `wakes` are keys that others may wait for.
+    in `awaits` and for how long in `wait_s`. `wakes` are keys that others may wait for, `calls` what is to be
+    done at the PSP.
     """
 
     state: str
@@ -102,6 +162,7 @@ class Decision:
     movements: tuple[Movement, ...] = ()
     wakes: tuple[str, ...] = ()
     alert: Alert | None = None
+    calls: tuple[PspCall, ...] = ()
 
 
 def ignored(reason: str) -> Decision:

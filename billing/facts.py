@@ -8,30 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-def checkout_key(checkout_id: str) -> str:
-    """The key of a purchase by its own id."""
-    return f"checkout:{checkout_id}"
-
-
-def payment_key(payment_id: str) -> str:
-    """The key of whatever a payment paid."""
-    return f"payment:{payment_id}"
-
-
-def refunds_key(payment_id: str) -> str:
-    """What an event waits for that only another refund of this payment can explain."""
-    return f"refunds:{payment_id}"
-
-
-def subscription_key(subscription_id: str) -> str:
-    """The key of a subscription by its own id."""
-    return f"subscription:{subscription_id}"
-
-
-def invoice_key(invoice_id: str) -> str:
-    """The key of a subscription's invoice by its own id."""
-    return f"invoice:{invoice_id}"
+from billing.commands import Command
+from billing.keys import (
+    checkout_key,
+    invoice_key,
+    order_key,
+    payment_key,
+    refund_key,
+    subscription_key,
+    transfer_key,
+)
+from billing.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +65,44 @@ class TopUpEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundReported:
-    """A refund of a payment has this status now."""
+class PaymentReported:
+    """A payment has this status now: `pending`, `failed`, `canceled`, `succeeded` or `reversed` (voided after
+    it was captured).
+
+    `paid_minor` and `currency` are what was received; None where the event does not tell. `claim` is the key
+    of what the payment says that it pays for, `terms` the whole agreement where it carries it.
+    """
 
     id: str
-    payment_id: str
-    amount_minor: int
-    currency: str
     status: str
+    paid_minor: int | None
+    currency: str | None
+    claim: str | None = None
+    terms: Terms | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Whatever the payment is known to pay for, and what it says that it pays for."""
+        return (payment_key(self.id), *(() if self.claim is None else (self.claim,)))
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReported:
+    """A refund of a payment has this status now. What an event leaves out is None; `own_id` is our id of a
+    refund to which the PSP has given one of its own.
+    """
+
+    id: str
+    payment_id: str | None
+    amount_minor: int | None
+    currency: str | None
+    status: str
+    own_id: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The subjects that this is about."""
-        return (payment_key(self.payment_id),)
+        return (refund_key(self.id),) if self.payment_id is None else (payment_key(self.payment_id),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,25 @@ class DisputeReported:
     def keys(self) -> tuple[str, ...]:
         """The subjects that this is about."""
         return (payment_key(self.payment_id),)
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReported:
+    """A transfer to a seller is `amount_minor`, of which `reversed_minor` has been taken back; `order_id` is
+    None where it names none.
+    """
+
+    id: str
+    order_id: str | None
+    destination: str
+    amount_minor: int
+    reversed_minor: int
+    currency: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The order, by the transfer and by its own id."""
+        return (transfer_key(self.id), *(() if self.order_id is None else (order_key(self.order_id),)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +258,15 @@ class Unusable:
 Fact = (
     TopUpPaid
     | TopUpEnded
+    | PaymentReported
     | RefundReported
     | ChargeRefunded
     | DisputeReported
     | SubscriptionReported
     | InvoiceReported
+    | TransferReported
+    | Command
     | NotForUs
     | Unusable
 )
+"""Everything that an event can mean."""

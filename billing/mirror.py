@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from billing.decision import Alert, Decision, Transition, parked, quarantined, superseded
-from billing.facts import (
-    Cause,
-    InvoiceReported,
-    InvoiceValues,
-    SubscriptionReported,
-    SubscriptionValues,
-    invoice_key,
-    subscription_key,
-)
+from billing.decision import Alert, Decision, PspCall, Transition, parked, quarantined, superseded
+from billing.facts import Cause, InvoiceReported, InvoiceValues, SubscriptionReported, SubscriptionValues
+from billing.keys import invoice_key, payment_key, subscription_key
 from billing.machine import Machine
 from billing.ordering import Version, admit
 from billing.subject import Book
@@ -25,6 +18,8 @@ from billing.subscription import CORRECTED, INVOICE, SUBSCRIPTION, Invoice, Subs
 
 SUBSCRIPTION_WAIT_S = 3 * 86_400.0
 """How long an invoice waits for its subscription: Stripe itself sends an event again for three days."""
+TIE_READ_S = 2.0
+"""When the PSP is asked which version of a second is the latest: in a later second than that."""
 DETAILS_CHANGED = "details_changed"
 """A later version in the same state."""
 VERSION_NOTED = "version_noted"
@@ -49,6 +44,7 @@ def subscription_reported(fact: SubscriptionReported, book: Book, cause: Cause) 
         transitions=(_subscription_transition(known, after),),
         wakes=(subscription_key(fact.id),) if known is None else (),
         alert=_alert(known, after),
+        calls=_calls(known, after, "subscription"),
     )
 
 
@@ -80,10 +76,17 @@ def invoice_reported(fact: InvoiceReported, book: Book, cause: Cause, waited: bo
     return Decision(
         "applied",
         subjects=tuple(subjects),
-        wakes=() if known is not None and known.payment_id == after.payment_id else after.keys[1:],
+        wakes=_wakes(known, after),
         transitions=tuple(transitions),
         alert=_alert(known, after),
+        calls=_calls(known, after, "invoice"),
     )
+
+
+def _wakes(before: Invoice | None, after: Invoice) -> tuple[str, ...]:
+    """Refunds and disputes wait until the payment is known, and until it is known to have paid."""
+    news = before is None or (before.payment_id, before.is_paid) != (after.payment_id, after.is_paid)
+    return (payment_key(after.payment_id),) if news and after.payment_id is not None else ()
 
 
 def _invoice_after(known: Invoice | None, fact: InvoiceReported, cause: Cause) -> Invoice | None:
@@ -155,9 +158,25 @@ def _money(invoice: Invoice) -> dict[str, int]:
     return {"amount_due_minor": values.amount_due_minor, "amount_paid_minor": values.amount_paid_minor}
 
 
+def _newly_ambiguous(before: Subscription | Invoice | None, after: Subscription | Invoice) -> bool:
+    return after.order.ambiguous and not (before is not None and before.order.ambiguous)
+
+
+def _calls(
+    before: Subscription | Invoice | None, after: Subscription | Invoice, psp_object: str
+) -> tuple[PspCall, ...]:
+    """One look at the PSP for a tie that nothing else decides; what it shows is a version of a later
+    second.
+    """
+    if not _newly_ambiguous(before, after):
+        return ()
+    key = f"read:{psp_object}:{after.id}:{after.versions[0].second}"
+    return (PspCall("read_object", after.id, key, {"object": psp_object}, TIE_READ_S),)
+
+
 def _alert(before: Subscription | Invoice | None, after: Subscription | Invoice) -> Alert | None:
     """Asks a person to look, once, where nothing that the PSP said tells which version is the latest."""
-    if not after.order.ambiguous or (before is not None and before.order.ambiguous):
+    if not _newly_ambiguous(before, after):
         return None
     return Alert(
         "ambiguous_order",

@@ -7,36 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from billing.facts import checkout_key, payment_key
+from billing.keys import checkout_key, payment_key
+from billing.refunds import Dispute, Refund, refund_keys, refunded_minor, withdrawn_minor
 
 PURCHASE_KINDS = ("checkout", "off_session")
-
-
-@dataclass(frozen=True, slots=True)
-class Refund:
-    """One refund of a purchase's payment."""
-
-    id: str
-    payment_id: str
-    amount_minor: int
-    currency: str
-    status: str
-    version: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """One dispute of a purchase's payment; `status_at` is the PSP time of its status, unix seconds."""
-
-    id: str
-    payment_id: str
-    amount_minor: int
-    currency: str
-    status: str
-    status_at: int
-    funds_withdrawn: bool = False
-    funds_reinstated: bool = False
-    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +39,19 @@ class Purchase:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """By its own id and by its payment."""
-        return (checkout_key(self.id), *(() if self.payment_id is None else (payment_key(self.payment_id),)))
+        """By its own id, by its payment and by its refunds."""
+        payment = () if self.payment_id is None else (payment_key(self.payment_id),)
+        return (checkout_key(self.id), *payment, *refund_keys(self.refunds))
 
     @property
-    def refunded_minor(self) -> int:
-        """The sum of the refunds that stand."""
-        return sum(refund.amount_minor for refund in self.refunds.values() if refund.status == "succeeded")
+    def owner(self) -> tuple[str, str]:
+        """Kind and id under which its refunds and disputes are kept."""
+        return ("checkout_session", self.id)
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether there is something to take back."""
+        return self.status == "paid"
 
     @property
     def credits_to_be_taken(self) -> int:
@@ -84,9 +64,5 @@ class Purchase:
         """
         if self.amount_minor == 0:
             return 0
-        disputed = sum(
-            dispute.amount_minor
-            for dispute in self.disputes.values()
-            if dispute.funds_withdrawn and not dispute.funds_reinstated
-        )
-        return self.credits * (self.refunded_minor + disputed) // self.amount_minor
+        gone_minor = refunded_minor(self.refunds) + withdrawn_minor(self.disputes)
+        return self.credits * gone_minor // self.amount_minor

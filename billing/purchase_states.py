@@ -44,6 +44,7 @@ REFUND = Machine(
         Edge(None, "succeeded", "refund_succeeded"),
         Edge(None, "failed", "refund_failed"),
         Edge(None, "canceled", "refund_canceled"),
+        Edge("pending", "pending", "refund_accepted"),
         Edge("pending", "requires_action", "refund_requires_action"),
         Edge("pending", "succeeded", "refund_succeeded"),
         Edge("pending", "failed", "refund_failed"),
@@ -63,12 +64,20 @@ alike.
 DISPUTE_RULES = ("dispute_reported", "funds_withdrawn", "funds_reinstated")
 """What an event says of a dispute: its status alone, or that money moved, with the status or without."""
 
+_HYPERSWITCH_ENDS = "dispute_cancelled dispute_accepted dispute_expired dispute_lost dispute_won"
 _DISPUTE_STEPS = (
     ("warning_needs_response", "warning_under_review warning_closed needs_response under_review lost won"),
     ("warning_under_review", "warning_closed needs_response under_review lost won"),
     ("needs_response", "under_review prevented lost won"),
     ("under_review", "lost won"),
     ("lost", "won"),
+    # Hyperswitch has words of its own, and no event that says when the money moves: its last word does.
+    (
+        "dispute_opened",
+        "dispute_challenged dispute_cancelled dispute_accepted dispute_expired dispute_lost dispute_won",
+    ),
+    ("dispute_challenged", "dispute_cancelled dispute_accepted dispute_expired dispute_lost dispute_won"),
+    ("dispute_lost", "dispute_won"),
 )
 _DISPUTE_STATES = (
     "warning_needs_response",
@@ -79,6 +88,13 @@ _DISPUTE_STATES = (
     "prevented",
     "lost",
     "won",
+    "dispute_opened",
+    "dispute_challenged",
+    "dispute_cancelled",
+    "dispute_accepted",
+    "dispute_expired",
+    "dispute_lost",
+    "dispute_won",
 )
 
 DISPUTE = Machine(

@@ -4,7 +4,15 @@ means. Pure.
 
 from __future__ import annotations
 
-from billing import credits, mirror
+from billing import credits, mirror, orders, payments, reversal
+from billing.commands import (
+    Command,
+    OrderPlaced,
+    PlanSubscribed,
+    RefundCallEnded,
+    RefundRequested,
+    ReversalEnded,
+)
 from billing.decision import Decision, ignored, quarantined
 from billing.facts import (
     Cause,
@@ -13,16 +21,15 @@ from billing.facts import (
     Fact,
     InvoiceReported,
     NotForUs,
+    PaymentReported,
     RefundReported,
     SubscriptionReported,
     TopUpEnded,
     TopUpPaid,
+    TransferReported,
     Unusable,
-    payment_key,
 )
-from billing.purchase import Purchase
 from billing.subject import Book
-from billing.subscription import Invoice
 
 
 def decide(fact: Fact, book: Book, cause: Cause, waited: bool = False) -> Decision:
@@ -39,21 +46,26 @@ def decide(fact: Fact, book: Book, cause: Cause, waited: bool = False) -> Decisi
         case TopUpEnded():
             return credits.top_up_ended(fact, book, cause)
         case RefundReported() | DisputeReported() | ChargeRefunded():
-            return _reverse(fact, book, cause, waited)
+            return reversal.reverse(fact, book, cause, waited)
         case SubscriptionReported():
             return mirror.subscription_reported(fact, book, cause)
         case InvoiceReported():
             return mirror.invoice_reported(fact, book, cause, waited)
+        case PaymentReported():
+            return payments.payment_reported(fact, book, cause, waited)
+        case TransferReported():
+            return orders.transfer_reported(fact, book, cause, waited)
+        case _:
+            return _command(fact, book, cause)
 
 
-def _reverse(
-    fact: RefundReported | DisputeReported | ChargeRefunded, book: Book, cause: Cause, waited: bool
-) -> Decision:
-    """Whatever the payment paid decides what its refund or dispute takes back."""
-    for subject in book.find(cause.source, payment_key(fact.payment_id)):
-        if isinstance(subject, Purchase):
-            return credits.reverse(fact, subject, cause, waited)
-        if isinstance(subject, Invoice):
-            # The subscription's own events tell what that means for access; no balance of ours moves.
-            return ignored("subscription_payment")
-    return credits.payment_unknown(fact.payment_id, waited)
+def _command(fact: Command, book: Book, cause: Cause) -> Decision:
+    match fact:
+        case OrderPlaced() | PlanSubscribed():
+            return payments.placed(fact, book, cause)
+        case RefundRequested():
+            return orders.refund_requested(fact, book, cause)
+        case RefundCallEnded():
+            return reversal.refund_call_ended(fact, book, cause)
+        case ReversalEnded():
+            return orders.reversal_ended(fact, book, cause)

@@ -7,11 +7,14 @@ rule `status_corrected` and never refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from billing.facts import InvoiceValues, SubscriptionValues, invoice_key, payment_key, subscription_key
+from billing.facts import InvoiceValues, SubscriptionValues
+from billing.keys import invoice_key, payment_key, subscription_key
 from billing.machine import Edge, Machine
 from billing.ordering import DELETED, Order, Version, latest
+from billing.refunds import Dispute, Refund, refund_keys
 
 CORRECTED = "status_corrected"
 
@@ -98,6 +101,8 @@ class Invoice:
     payment_id: str | None
     versions: tuple[Version, ...]
     version: int = 1
+    refunds: Mapping[str, Refund] = field(default_factory=dict)
+    disputes: Mapping[str, Dispute] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -106,8 +111,24 @@ class Invoice:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """By its own id and by its payment."""
-        return (invoice_key(self.id), *(() if self.payment_id is None else (payment_key(self.payment_id),)))
+        """By its own id, by its payment and by its refunds."""
+        payment = () if self.payment_id is None else (payment_key(self.payment_id),)
+        return (invoice_key(self.id), *payment, *refund_keys(self.refunds))
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """Kind and id under which its refunds and disputes are kept."""
+        return ("subscription_invoice", self.id)
+
+    @property
+    def amount_minor(self) -> int:
+        """What its payment brought."""
+        return self.values.amount_paid_minor
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether there is something to give back."""
+        return self.status == "paid"
 
     @property
     def order(self) -> Order:

@@ -43,7 +43,18 @@ class History:
     complete: bool
 
 
+_PARTS = {
+    "licenses": "license",
+    "transfers": "transfer",
+    "refunds": "refund",
+    "disputes": "dispute",
+    "invoices": "subscription_invoice",
+}
+"""Columns that list what hangs on an object, and of which kind that is: its history tells theirs too."""
+
 _OBJECT_QUERIES = {
+    "order": AUDIT.explain_order,
+    "transfer": AUDIT.explain_transfer,
     "checkout_session": AUDIT.explain_checkout_session,
     "refund": AUDIT.explain_refund,
     "dispute": AUDIT.explain_dispute,
@@ -79,11 +90,18 @@ async def read_object(
         for row in await connection.fetch(_OBJECT_QUERIES[kind], object_id):
             if source is not None and row["source"] != source:
                 continue
-            parts = [("subscription_invoice", row["source"], part) for part in dict(row).get("invoices", ())]
-            transitions = await _transitions(connection, [(kind, row["source"], object_id), *parts])
+            parts = [
+                (part_kind, row["source"], part)
+                for column, part_kind in _PARTS.items()
+                for part in dict(row).get(column, ())
+            ]
+            transitions = await _transitions(connection, [(kind, row["source"], row["id"]), *parts])
+            money_objects = [row["id"], *(part for _, _, part in parts)]
             movements = [
                 movement_row(each)
-                for each in await connection.fetch(AUDIT.movements_of_money_object, row["source"], object_id)
+                for each in await connection.fetch(
+                    AUDIT.movements_of_money_objects, row["source"], money_objects
+                )
             ]
             found.append((dict(row), History(transitions, movements, len(transitions) < history_rows_max)))
     return found

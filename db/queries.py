@@ -33,7 +33,11 @@ class Queries:
 
 EVENTS = Queries("events.sql")
 CREDITS = Queries("credits.sql")
+ORDERS = Queries("orders.sql")
+PLANS = Queries("plans.sql")
+REVERSALS = Queries("reversals.sql")
 LEDGER = Queries("ledger.sql")
 SUBSCRIPTIONS = Queries("subscriptions.sql")
 OPERATIONS = Queries("operations.sql")
+OUTBOX = Queries("outbox.sql")
 CHECKS = Queries("checks.sql")

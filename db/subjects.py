@@ -9,24 +9,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
-from billing.decision import Movement, Transition
+from billing.decision import Movement, PspCall, Transition
 from billing.facts import Cause
+from billing.order import Order
+from billing.plan import PlanSubscription
 from billing.purchase import Purchase
 from billing.subject import Subject
 from billing.subscription import Invoice, Subscription
-from db import purchases, subscriptions
+from db import orders, outbox, plans, purchases, reversals, subscriptions
 from db.pool import type_connection
 from db.queries import CREDITS, LEDGER
 
+T = TypeVar("T")
+
+_KEY_OF_OWNER = {
+    "checkout_session": "checkout",
+    "order": "order",
+    "subscription_invoice": "invoice",
+}
+"""By which kind of key an owner of refunds is loaded."""
+
 
 class Effect(NamedTuple):
-    """One journal entry or movement of money with the event that caused it."""
+    """One journal entry, movement of money or call of a PSP with the event that caused it."""
 
     cause: Cause
     transition: Transition | None = None
     movement: Movement | None = None
+    call: PspCall | None = None
 
 
 async def load(connection: type_connection, keys: Sequence[str]) -> list[Subject]:
@@ -37,9 +50,25 @@ async def load(connection: type_connection, keys: Sequence[str]) -> list[Subject
     for key in sorted(set(keys)):
         kind, _, name = key.partition(":")
         names.setdefault(kind, []).append(name)
-    bought = await purchases.load(connection, names)
-    subscribed, invoiced = await subscriptions.load(connection, names)
-    return [*bought, *subscribed, *invoiced]
+    refunded = await reversals.owners_of(connection, names.get("refund", []))
+    for owner_kind, kind in _KEY_OF_OWNER.items():
+        names.setdefault(kind, []).extend(refunded.get(owner_kind, ()))
+    names.setdefault("subscription", []).extend(refunded.get("subscription_invoice", ()))
+    bought = await purchases.lock(connection, names)
+    ordered = await orders.lock(connection, names)
+    planned = await plans.lock(connection, names)
+    subscribed, invoiced = await subscriptions.lock(connection, names)
+    owners: list[Purchase | Order | PlanSubscription | Invoice] = [*bought, *ordered, *planned, *invoiced]
+    held = await reversals.load(connection, [owner.owner for owner in owners])
+    whole: list[Subject] = [
+        replace(
+            owner,
+            refunds=held.refunds.get((owner.source, *owner.owner), {}),
+            disputes=held.disputes.get((owner.source, *owner.owner), {}),
+        )
+        for owner in owners
+    ]
+    return [*whole, *subscribed]
 
 
 async def write(
@@ -59,26 +88,41 @@ async def write(
         (subject for subject in after if known.get((subject.family, subject.source, subject.id)) != subject),
         key=lambda subject: (subject.family, subject.source, subject.id),
     )
+    loaded = list(known.values())
     opened = await _open_accounts(connection, causes)
-    await purchases.write(
-        connection,
-        [subject for subject in changed if isinstance(subject, Purchase)],
-        {(old.source, old.id): old for old in known.values() if isinstance(old, Purchase)},
+    await purchases.write(connection, _of(Purchase, changed), _ids(_of(Purchase, loaded)))
+    await orders.write(
+        connection, _of(Order, changed), {(old.source, old.id): old for old in _of(Order, loaded)}
     )
+    await plans.write(connection, _of(PlanSubscription, changed), _ids(_of(PlanSubscription, loaded)))
     await subscriptions.write_subscriptions(
         connection,
-        [subject for subject in changed if isinstance(subject, Subscription)],
-        {(old.source, old.id) for old in known.values() if isinstance(old, Subscription)},
+        _of(Subscription, changed),
+        _ids(_of(Subscription, loaded)),
     )
-    await subscriptions.write_invoices(
-        connection,
-        [subject for subject in changed if isinstance(subject, Invoice)],
-        {(old.source, old.id) for old in known.values() if isinstance(old, Invoice)},
+    await subscriptions.write_invoices(connection, _of(Invoice, changed), _ids(_of(Invoice, loaded)))
+    await reversals.write(connection, _owners(loaded), _owners(changed))
+    await outbox.stage(
+        connection, [(effect.cause, effect.call) for effect in effects if effect.call is not None]
     )
     await _write_journal(
         connection, [*opened, *(effect for effect in effects if effect.transition is not None)]
     )
     return await _write_ledger(connection, [effect for effect in effects if effect.movement is not None])
+
+
+def _of(family: type[T], subjects: Iterable[Subject]) -> list[T]:
+    return [subject for subject in subjects if isinstance(subject, family)]
+
+
+def _ids(subjects: Iterable[Subject]) -> set[tuple[str, str]]:
+    return {(subject.source, subject.id) for subject in subjects}
+
+
+def _owners(subjects: Iterable[Subject]) -> list[Purchase | Order | PlanSubscription | Invoice]:
+    return [
+        subject for subject in subjects if isinstance(subject, Purchase | Order | PlanSubscription | Invoice)
+    ]
 
 
 async def _open_accounts(connection: type_connection, causes: dict[str, Cause]) -> list[Effect]:

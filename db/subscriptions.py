@@ -13,11 +13,11 @@ from db.pool import type_connection
 from db.queries import SUBSCRIPTIONS
 
 
-async def load(
+async def lock(
     connection: type_connection, names: dict[str, list[str]]
 ) -> tuple[list[Subscription], list[Invoice]]:
     """Lock and load what these keys name (ids by kind of key), of any source, in one fixed order; with each
-    subscription the invoices that may decide its state.
+    subscription the invoices that may decide its state, without their refunds and disputes.
     """
     subscriptions: list[Subscription] = []
     if ids := names.get("subscription"):

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from billing.facts import Fact
+from psp.hyperswitch import mapping as hyperswitch_mapping
+from psp.reading import Expected, Reading
+from psp.sluice import mapping as sluice_mapping
 from psp.standardwebhooks import mapping as standardwebhooks_mapping
 from psp.stripe import mapping as stripe_mapping
 
@@ -14,8 +16,10 @@ from psp.stripe import mapping as stripe_mapping
 class Mapper(Protocol):
     """What a worker needs of a provider."""
 
-    def to_fact(self, body: bytes, mode: str | None) -> Fact:
-        """The fact in a verified body; a fact of its own kind when the body cannot be used. Never raises."""
+    def read(self, body: bytes, expected: Expected) -> Reading:
+        """What a verified body says, through an endpoint that is meant for `expected`; a fact of its own kind
+        when it cannot be used. Never raises.
+        """
         ...
 
     def same_event(self, first: bytes, second: bytes) -> bool:
@@ -25,8 +29,11 @@ class Mapper(Protocol):
 
 MAPPERS: dict[str, Mapper] = {
     "stripe": stripe_mapping,
+    "hyperswitch": hyperswitch_mapping,
     "standardwebhooks": standardwebhooks_mapping,
+    "sluice": sluice_mapping,
 }
+"""`sluice` is ourselves: commands that our own processes append to the log, which no receiver takes."""
 
 
 def of_source(source: str) -> Mapper | None:

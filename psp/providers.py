@@ -22,19 +22,24 @@ RECEIVERS: dict[str, Provider] = {
 BUILT_IN = ("stripe", "hyperswitch")
 """Paths that have secrets settings of their own; no further endpoint may take one."""
 
+OWN = "sluice"
+"""Path and source of our own commands; nobody outside may send any, or seem to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One receiver path: whose events come in there, and which secrets may have signed them.
 
     `source` is the namespace of its event ids: the provider, or provider:account. `mode` (live or test) is
-    None when the endpoint takes both.
+    None when the endpoint takes both; `account` is the PSP's account whose events it takes, None when the
+    settings name none.
     """
 
     path: str
     provider: Provider
     source: str
     mode: str | None
+    account: str | None
     secrets: tuple[SigningSecret, ...]
 
 
@@ -57,11 +62,10 @@ def endpoints(settings: Settings) -> dict[str, Endpoint]:
         BUILT_IN, (settings.stripe_webhook_secrets, settings.hyperswitch_webhook_secrets), strict=True
     ):
         if secrets:
-            found[name] = Endpoint(
-                name, RECEIVERS[name], name, None, _signing(RECEIVERS[name], name, secrets)
-            )
+            signing = _signing(RECEIVERS[name], name, secrets)
+            found[name] = Endpoint(name, RECEIVERS[name], name, None, None, signing)
     for extra in settings.webhook_endpoints:
-        if extra.path in BUILT_IN:
+        if extra.path in (*BUILT_IN, OWN):
             raise EndpointError(f"WEBHOOK_ENDPOINTS names the path {extra.path!r}, which is taken")
         provider = RECEIVERS.get(extra.provider)
         if provider is None:
@@ -70,7 +74,7 @@ def endpoints(settings: Settings) -> dict[str, Endpoint]:
             )
         source = provider.name if extra.account is None else f"{provider.name}:{extra.account}"
         signing = _signing(provider, extra.path, tuple(Secret(value) for value in extra.secrets))
-        found[extra.path] = Endpoint(extra.path, provider, source, extra.mode, signing)
+        found[extra.path] = Endpoint(extra.path, provider, source, extra.mode, extra.account, signing)
     return found
 
 

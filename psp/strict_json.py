@@ -5,12 +5,15 @@ refused.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from psp.envelope import storable
 
 INTEGER_MAX = 2**53 - 1
 """Largest amount taken: beyond it other JSON readers round, so nobody could agree on the sum."""
+
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 
 UNIX_S_MAX = 253_402_300_799
 """End of year 9999: larger numbers are milliseconds or nonsense."""
@@ -22,12 +25,20 @@ class BadJsonError(Exception):
 
 class BadShapeError(Exception):
     """A field that decides about money is missing or of another kind; `field` names it, its value is not
-    shown.
+    shown. `reason` is the short code under which the event is held back.
     """
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, reason: str = "bad_schema") -> None:
         super().__init__(f"{field} {problem}")
         self.field = field
+        self.reason = reason
+
+
+class UnknownValueError(BadShapeError):
+    """A field that takes one of few words holds another: the PSP has learnt a word and we have not."""
+
+    def __init__(self, field: str, reason: str = "bad_schema") -> None:
+        super().__init__(field, "is none that we know", reason)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -57,6 +68,14 @@ def read_object(body: bytes) -> dict[str, Any]:
     return document
 
 
+def same_document(first: bytes, second: bytes) -> bool:
+    """Whether two bodies tell the same: the order of keys and white space tell nothing. Never raises."""
+    try:
+        return read_object(first) == read_object(second)
+    except (BadJsonError, BadShapeError):
+        return first == second
+
+
 class Fields:
     """Typed access to a decoded object: each reader returns the value or raises BadShapeError naming the
     path.
@@ -68,8 +87,17 @@ class Fields:
         self._values = values
         self._path = path
 
+    def path(self, name: str) -> str:
+        """Where the field of this name stands in the document."""
+        return f"{self._path}.{name}" if self._path else name
+
+    def nothing_but(self, *names: str) -> None:
+        """Raise BadShapeError when there is any other field."""
+        if not self._values.keys() <= set(names):
+            raise BadShapeError(self._path or "body", "holds fields that we do not know")
+
     def _fail(self, name: str, problem: str) -> NoReturn:
-        raise BadShapeError(f"{self._path}.{name}" if self._path else name, problem)
+        raise BadShapeError(self.path(name), problem)
 
     def raw(self, name: str) -> Any:
         """The value as decoded; None when it is missing or null."""
@@ -80,7 +108,7 @@ class Fields:
         value = self._values.get(name)
         if not isinstance(value, dict):
             self._fail(name, "is not an object")
-        return Fields(value, f"{self._path}.{name}" if self._path else name)
+        return Fields(value, self.path(name))
 
     def objects(self, name: str) -> list[Fields]:
         """A list of objects; an empty list when it is missing or null."""
@@ -102,6 +130,13 @@ class Fields:
         """A short, storable text, or None when it is missing or null."""
         return None if self._values.get(name) is None else self.text(name)
 
+    def texts(self, name: str) -> list[str]:
+        """A list of short, storable texts that must be there."""
+        value = self._values.get(name)
+        if not isinstance(value, list) or not all(storable(item) is not None for item in value):
+            self._fail(name, "is not a list of short texts")
+        return value
+
     def reference(self, name: str) -> str | None:
         """The id of another object, which a PSP sends as a string or as the whole object; None when
         absent.
@@ -117,6 +152,19 @@ class Fields:
         if type(value) is not int or not 0 <= value <= INTEGER_MAX:
             self._fail(name, "is not an amount in minor units")
         return value
+
+    def amount_or_none(self, name: str) -> int | None:
+        """An amount, or None when it is missing or null."""
+        return None if self._values.get(name) is None else self.amount(name)
+
+    def amount_of_text(self, name: str) -> int:
+        """An amount that is written as decimal text, or as an integer; no sign, point or leading zero."""
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            return self.amount(name)
+        if _DECIMAL.fullmatch(value) is None or int(value) > INTEGER_MAX:
+            self._fail(name, "is not an amount in minor units")
+        return int(value)
 
     def flag(self, name: str) -> bool:
         """A boolean that must be there."""

@@ -67,6 +67,29 @@ subject_races_max = 5
 heartbeat_interval_s = 5
 heartbeat_stale_s = 30
 
+# --- outbox -------------------------------------------------------------------------------------------------
+effect_calls_at_once = 8
+"""Calls to one PSP under way per worker: far below a PSP's rate limit, enough to hide a second's latency."""
+effect_call_s = 12.0
+"""A call is abandoned after this, and tried again with the same key; a client's own timeout is 10 s."""
+effect_lease_s = 45
+"""A claimed call is due again after this, so that a killed worker's is taken over."""
+effect_attempts_max = 11
+"""Attempts before a call has failed for good; with the backoff below that is half an hour, not counting the
+time for which the breaker is open.
+"""
+effect_backoff_first_s = 2
+effect_backoff_max_s = 600
+"""Delays double from the first to the cap, held in Postgres."""
+effect_retry_after_max_s = 86_400
+"""The longest Retry-After that is believed."""
+effect_breaker_failures_max = 5
+"""Calls in a row that a PSP fails as a whole before it is left alone."""
+effect_breaker_pause_s = 30
+"""How long it is left alone before a single call tries it again."""
+effect_unconfigured_every_s = 60.0
+"""How often calls that nobody here can make are looked for."""
+
 # --- database -----------------------------------------------------------------------------------------------
 pool_acquire_s = 1.0
 command_timeout_s = 10.0
@@ -88,3 +111,7 @@ assert flush_rows_max <= queue_rows_max
 assert claim_lease_s < 30, "every acknowledged event is applied within 30 s of a healed fault"
 assert backoff_first_s <= backoff_max_s
 assert rejected_rows_per_minute_and_source_max <= rejected_rows_per_minute_max
+assert effect_call_s + pool_acquire_s + 2 * command_timeout_s < effect_lease_s, (
+    "a live worker keeps its claim"
+)
+assert effect_backoff_first_s <= effect_backoff_max_s

@@ -46,12 +46,13 @@ GRANT INSERT (log_id, source, event_id, origin, body_sha256)
 
 -- The worker is the one writer of event-driven state. Balances move by the ledger's own trigger alone.
 GRANT SELECT ON webhook_log, webhook_event, webhook_redelivery, event_note, unit, account, balance, ledger_transaction,
-    ledger_posting, checkout_session, refund, dispute, subscription, subscription_invoice, state_transition,
-    process_heartbeat, alert TO sluice_worker;
+    ledger_posting, checkout_session, refund, dispute, subscription, subscription_invoice, orders, license, seller_transfer,
+    state_transition, process_heartbeat, alert TO sluice_worker;
 GRANT UPDATE ON webhook_event TO sluice_worker;
 GRANT UPDATE, DELETE ON webhook_redelivery TO sluice_worker;
 GRANT INSERT ON event_note, account, ledger_transaction, ledger_posting, state_transition TO sluice_worker;
-GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscription_invoice, alert TO sluice_worker;
+GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscription_invoice, orders, license,
+    seller_transfer, alert TO sluice_worker;
 GRANT INSERT, UPDATE, DELETE ON process_heartbeat TO sluice_worker, sluice_reconciler, sluice_api;
 GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer) TO sluice_worker;
 
@@ -68,3 +69,14 @@ GRANT INSERT ON reconcile_finding TO sluice_reconciler;
 -- The API reads; it opens empty accounts, and records who asked for what.
 GRANT INSERT ON account, access_log, event_note TO sluice_api;
 GRANT INSERT (account_id, unit) ON balance TO sluice_api;
+
+-- The outbox: staged and done by the worker alone. How a call ended, and what was read at a PSP, is an event like any
+-- other, so the worker appends to the log by the same columns as the receiver; what is in the log it cannot change.
+GRANT SELECT, INSERT, UPDATE ON outbox_effect TO sluice_worker;
+GRANT SELECT ON seller_transfer TO sluice_worker;
+GRANT USAGE ON SEQUENCE webhook_log_seq TO sluice_worker;
+GRANT INSERT (source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_type, object_id, body, body_bytes,
+              body_sha256, headers, source_ip, user_agent, request_id, actor, requests, batch_ordinal)
+    ON webhook_log TO sluice_worker;
+GRANT INSERT (source, event_id, log_id, event_type, object_id, psp_created, body_sha256) ON webhook_event TO sluice_worker;
+GRANT INSERT (log_id, source, event_id, origin, body_sha256) ON webhook_redelivery TO sluice_worker;

@@ -1,45 +1,56 @@
-"""`python -m workers`: wires the drain loop, the sweep, the doorbell and retention into one process."""
+"""`python -m workers`: wires drain loop, sweep, doorbell, outbox and retention into one process."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 
 from db import operations, pool
-from psp import providers
-from runtime import process, settings, telemetry
+from psp import callers, providers
+from psp.calls import Caller
+from psp.reading import Expected
+from runtime import limits, process, settings, telemetry
 from workers import bell
 from workers.drain import Drainer
+from workers.effects import Effects, look_for_unconfigured
 from workers.sweep import Retention, Sweep
 
 _RETENTION_EVERY_S = 3600.0
+_EFFECTS_EVERY_S = 1.0
+"""A call that was staged waits this long at most; looking costs one read of a small index."""
 _STOP_S = 10.0
 
 
 async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
     """Run all loops of a worker until `stop`."""
     try:
-        modes = {path: endpoint.mode for path, endpoint in providers.endpoints(configuration).items()}
+        expected = {
+            path: Expected(endpoint.mode, endpoint.account)
+            for path, endpoint in providers.endpoints(configuration).items()
+        }
     except providers.EndpointError as error:
         settings.refuse_to_start([str(error)])
     connections = await pool.create_pool(
-        configuration.database_url, "sluice_worker", "sluice-worker", size_max=4
+        configuration.database_url, "sluice_worker", "sluice-worker", size_max=6
     )
-    drainer = Drainer(connections, modes)
+    drainer = Drainer(connections, expected)
     sweep = Sweep(connections, drainer)
     retention = Retention(configuration, connections)
     telemetry.logger().info("working", instance=process.instance())
-    loops = [
-        asyncio.create_task(drainer.run(stop, configuration.sweep_interval_s)),
-        asyncio.create_task(process.every(configuration.sweep_interval_s, stop, "sweep", sweep.run_once)),
-        asyncio.create_task(process.every(_RETENTION_EVERY_S, stop, "retention", retention.run_once)),
-        asyncio.create_task(bell.run(configuration.redis_url, drainer, stop)),
-    ]
-    await stop.wait()
-    await asyncio.wait(loops, timeout=_STOP_S)
-    for loop in loops:
-        loop.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)
+    async with callers.opened(configuration) as calling:
+        loops = [
+            asyncio.create_task(drainer.run(stop, configuration.sweep_interval_s)),
+            asyncio.create_task(process.every(configuration.sweep_interval_s, stop, "sweep", sweep.run_once)),
+            asyncio.create_task(process.every(_RETENTION_EVERY_S, stop, "retention", retention.run_once)),
+            asyncio.create_task(bell.run(configuration.redis_url, drainer, stop)),
+            *_outbox_loops(connections, calling, drainer, stop),
+        ]
+        await stop.wait()
+        await asyncio.wait(loops, timeout=_STOP_S)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
     try:
         async with asyncio.timeout(1), connections.acquire() as connection:
             await operations.stop_beating(connection, "worker", process.instance())
@@ -48,6 +59,27 @@ async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
     connections.terminate()
     telemetry.logger().info("stopped")
     return 0
+
+
+def _outbox_loops(
+    connections: pool.type_pool, calling: Mapping[str, Caller], drainer: Drainer, stop: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """One loop per PSP, so that a slow one holds up no other, and one that tells of calls nobody can make."""
+    loops = [
+        process.every(
+            _EFFECTS_EVERY_S,
+            stop,
+            f"effects {source}",
+            Effects(connections, source, caller, drainer.wake).run_once,
+        )
+        for source, caller in calling.items()
+    ]
+
+    async def unconfigured() -> None:
+        await look_for_unconfigured(connections, calling)
+
+    loops.append(process.every(limits.effect_unconfigured_every_s, stop, "unconfigured", unconfigured))
+    return [asyncio.create_task(loop) for loop in loops]
 
 
 def main() -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from billing.facts import Fact, Unusable
+from billing.facts import Unusable
 from db import events, operations, subjects
 from db.events import ClaimedEvent
 from db.pool import LOST_RACE, REFUSED, WORLD_IS_BUSY, type_connection
 from psp import mappers
+from psp.reading import Expected, Reading
 from runtime import limits, telemetry
 from workers import outcomes
 from workers.outcomes import Batch, Item
@@ -25,10 +26,10 @@ class ClaimLostError(Exception):
 
 
 async def apply_batch(
-    connection: type_connection, claimed: Sequence[ClaimedEvent], modes: Mapping[str, str | None]
+    connection: type_connection, claimed: Sequence[ClaimedEvent], expected: Mapping[str, Expected]
 ) -> Counter[str]:
-    """Apply events claimed by this worker; `modes` gives each endpoint's mode. Returns how many ended in
-    which state.
+    """Apply events claimed by this worker; `expected` tells what each endpoint is for. Returns how many
+    ended in which state.
 
     Raises an error of WORLD_IS_BUSY when the database went away; then nothing, or whole parts, were written.
     """
@@ -40,17 +41,17 @@ async def apply_batch(
         for event in exhausted:
             outcomes.quarantine(event, "attempts_exhausted", "its work ended the worker each time", batch)
         counts += await _write_alone(connection, batch)
-    items = [Item(event, _read(event, modes)) for event in workable]
+    items = [Item(event, _read(event, expected)) for event in workable]
     return counts + await _apply(connection, items)
 
 
-def _read(event: ClaimedEvent, modes: Mapping[str, str | None]) -> Fact:
+def _read(event: ClaimedEvent, expected: Mapping[str, Expected]) -> Reading:
     if event.body is None:
-        return Unusable("payload_gone", "retention has taken the payload")
+        return Reading(Unusable("payload_gone", "retention has taken the payload"))
     mapper = mappers.of_source(event.source)
     if mapper is None:
-        return Unusable("unknown_provider", f"no provider reads events of {event.source}")
-    return mapper.to_fact(event.body, modes.get(event.endpoint or ""))
+        return Reading(Unusable("unknown_provider", f"no provider reads events of {event.source}"))
+    return mapper.read(event.body, expected.get(event.endpoint or "", Expected()))
 
 
 async def _apply(connection: type_connection, items: Sequence[Item]) -> Counter[str]:

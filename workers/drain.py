@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from db import events
 from db.events import ClaimedEvent
 from db.pool import WORLD_IS_BUSY, type_pool
+from psp.reading import Expected
 from runtime import limits, telemetry
 from workers import apply, redeliveries
 
@@ -24,10 +25,10 @@ worker.
 class Drainer:
     """One per worker process; `run_once` never runs twice at a time."""
 
-    def __init__(self, pool: type_pool, modes: Mapping[str, str | None]) -> None:
-        """`modes` gives the mode (live, test or None) of each receiver endpoint."""
+    def __init__(self, pool: type_pool, expected: Mapping[str, Expected]) -> None:
+        """`expected` tells what each receiver endpoint is for."""
         self._pool = pool
-        self._modes = modes
+        self._expected = expected
         self._unfinished: list[ClaimedEvent] = []
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -51,7 +52,7 @@ class Drainer:
                 if not claimed:
                     break
                 try:
-                    counts += await apply.apply_batch(connection, claimed, self._modes)
+                    counts += await apply.apply_batch(connection, claimed, self._expected)
                 except WORLD_IS_BUSY:
                     self._unfinished = claimed  # the attempts that the database's absence cost are given back
                     raise

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from billing.commands import Command
 from billing.decision import SYSTEM_PREFIX, Decision
 from billing.facts import Cause, Fact
 from billing.rules import decide
 from billing.subject import Book, Subject
 from db.events import ClaimedEvent, Mark, Note
 from db.subjects import Effect
+from psp.reading import Reading
 from workers import retry
 
 EXPIRED = "expired"
@@ -21,15 +23,21 @@ EXPIRED = "expired"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A claimed event with the fact read from its body."""
+    """A claimed event with what was read from its body."""
 
     event: ClaimedEvent
-    fact: Fact
+    reading: Reading
+
+    @property
+    def fact(self) -> Fact:
+        """What it says."""
+        return self.reading.fact
 
     @property
     def cause(self) -> Cause:
-        """This event as the cause of what it does."""
-        return Cause(self.event.source, self.event.event_id, self.event.log_id, self.event.psp_created or 0)
+        """This event as the cause of what it does; a command of ours names the namespace of its object."""
+        source = self.fact.source if isinstance(self.fact, Command) else self.event.source
+        return Cause(source, self.event.event_id, self.event.log_id, self.event.psp_created or 0)
 
 
 @dataclass
@@ -64,10 +72,10 @@ def decide_batch(items: Sequence[Item], subjects: Sequence[Subject]) -> Batch:
                 parked.append((item, decision))
                 continue
             _record(item, decision, book, batch)
-            woken.update((item.event.source, key) for key in decision.wakes)
+            woken.update((item.cause.source, key) for key in decision.wakes)
             news = news or bool(decision.wakes)
         again = [
-            item for item, decision in parked if news and (item.event.source, decision.awaits or "") in woken
+            item for item, decision in parked if news and (item.cause.source, decision.awaits or "") in woken
         ]
         for item, decision in parked:
             if item not in again:
@@ -118,6 +126,7 @@ def quarantine(event: ClaimedEvent, reason: str, detail: str | None, batch: Batc
 
 def _record(item: Item, decision: Decision, book: Book, batch: Batch) -> None:
     event, cause = item.event, item.cause
+    batch.alerts += [(alert.name, alert.subject, alert.detail) for alert in item.reading.alerts]
     if decision.state == "quarantined":
         quarantine(event, decision.reason or "quarantined", decision.detail, batch)
         return
@@ -147,3 +156,4 @@ def _record(item: Item, decision: Decision, book: Book, batch: Batch) -> None:
                 batch.account_causes.setdefault(leg.account_id, cause)
     batch.effects += [Effect(cause, transition=transition) for transition in decision.transitions]
     batch.effects += [Effect(cause, movement=movement) for movement in decision.movements]
+    batch.effects += [Effect(cause, call=call) for call in decision.calls]

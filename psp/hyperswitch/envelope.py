@@ -18,6 +18,8 @@ class _Subject(msgspec.Struct):
     mandate_id: str | None = None
     payout_id: str | None = None
     id: str | None = None
+    updated: str | None = None
+    updated_at: str | None = None
 
 
 class _Content(msgspec.Struct):
@@ -37,7 +39,15 @@ class _Event(_Subject):
     timestamp: str | None = None
 
 
+class _BareEvent(msgspec.Struct):
+    """What is still worth knowing of an event whose inner shape is not as expected."""
+
+    event_id: str
+    event_type: str | None = None
+
+
 _decode = msgspec.json.Decoder(_Event).decode
+_decode_bare = msgspec.json.Decoder(_BareEvent).decode
 
 _FAMILY_FIELD = {
     "payment_details": "payment_id",
@@ -50,22 +60,45 @@ _FAMILY_FIELD = {
 
 
 def read(body: bytes) -> Envelope:
-    """Event id, type, object id and creation time of `body`; UNREADABLE when it is no event with an id."""
+    """Event id, type, object id and time of `body`; UNREADABLE when it is no event with an id.
+
+    The time is the object's last change, by which Hyperswitch tells its consumers to order events; in bodies
+    without one it is the event's own.
+    """
     try:
         event = _decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return UNREADABLE
+        return _read_bare(body)
     event_id = storable(event.event_id)
     if event_id is None:
         return UNREADABLE
     family = event.content.type if event.content is not None else None
-    subject = (event.content.object if event.content is not None else None) or event.object or event
-    return Envelope(event_id, storable(event.event_type), _object_id(family, subject), _unix(event.timestamp))
+    places = [event.content.object if event.content is not None else None, event.object, event]
+    subjects = [place for place in places if place is not None]
+    event_type = storable(event.event_type)
+    changed = _unix(subjects[0].updated or subjects[0].updated_at)
+    created = changed if changed is not None else _unix(event.timestamp)
+    return Envelope(event_id, event_type, _object_id(family or _family(event_type), subjects), created)
 
 
-def _object_id(family: str | None, subject: _Subject) -> str | None:
+def _read_bare(body: bytes) -> Envelope:
+    try:
+        event = _decode_bare(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return UNREADABLE
+    event_id = storable(event.event_id)
+    return UNREADABLE if event_id is None else Envelope(event_id, storable(event.event_type))
+
+
+def _family(event_type: str | None) -> str:
+    """The family of a body whose content names none, by the first word of its type."""
+    return f"{(event_type or '').lower().replace('.', '_').partition('_')[0]}_details"
+
+
+def _object_id(family: str, subjects: list[_Subject]) -> str | None:
     """The id that the family names; a payment may embed a refund's id, so stray ids decide nothing."""
-    return storable(getattr(subject, _FAMILY_FIELD.get(family or "", "payment_id")))
+    name = _FAMILY_FIELD.get(family, "payment_id")
+    return next((found for subject in subjects if (found := storable(getattr(subject, name)))), None)
 
 
 def _unix(timestamp: str | None) -> int | None:

@@ -7,24 +7,23 @@ something gets a folder of its own with a mapping of its own.
 
 from __future__ import annotations
 
-from billing.facts import Fact, NotForUs, Unusable
-from psp.strict_json import BadJsonError, BadShapeError, Fields, read_object
+from billing.facts import Fact, NotForUs
+from psp.reading import Expected, Reading, understand
+from psp.strict_json import Fields, same_document
 
 
-def to_fact(body: bytes, mode: str | None) -> Fact:
-    """NotForUs for every readable event; `mode` decides nothing, because the specification knows none."""
-    try:
-        Fields(read_object(body), "").text("type")
-    except BadJsonError as error:
-        return Unusable("bad_json", str(error))
-    except BadShapeError as error:
-        return Unusable("bad_schema", str(error))
+def read(body: bytes, expected: Expected) -> Reading:
+    """NotForUs for every readable event; `expected` decides nothing, because the specification knows neither
+    modes nor accounts.
+    """
+    return understand("standardwebhooks", body, _told)
+
+
+def _told(event: Fields) -> Fact:
+    event.text("type")
     return NotForUs("unhandled_type")
 
 
 def same_event(first: bytes, second: bytes) -> bool:
     """Whether two bodies of one event id tell the same; the order of keys and white space tell nothing."""
-    try:
-        return read_object(first) == read_object(second)
-    except (BadJsonError, BadShapeError):
-        return first == second
+    return same_document(first, second)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -16,6 +17,10 @@ import stripe
 _TIMEOUT_S = 10.0
 _PAGE_ROWS = 100
 """The most that Stripe lists at once."""
+_REFUND_PAGES_MAX = 20
+"""Of one payment: nobody refunds a payment two thousand times; a list without end must not hold a worker."""
+API_VERSION = str(stripe.api_version)
+"""The version in which the library, and so every object read here, speaks."""
 
 
 class StripeUnavailableError(Exception):
@@ -24,6 +29,26 @@ class StripeUnavailableError(Exception):
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self.kind = kind
+
+
+class StripeCallError(Exception):
+    """A call was not answered with success; `kind` and `code` are names, safe to store and log.
+
+    `status` is None when there was no answer at all; then the call may have been carried out.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.kind = type(error).__name__
+        super().__init__(self.kind)
+        known = error if isinstance(error, stripe.StripeError) else None
+        self.status: int | None = known.http_status if known is not None else None
+        self.code: str | None = known.code if known is not None else None
+        self.retry_after_s = _retry_after_s(dict(known.headers or {})) if known is not None else None
+        # Stripe has no code for this, only words.
+        text = (known.user_message or "").lower() if known is not None else ""
+        self.says_already_reversed = "already" in text and "reversed" in text
+        self.refused = self.status in (400, 402, 404) and not isinstance(error, stripe.IdempotencyError)
+        self.unwell = self.status is None or self.status in (401, 403, 429) or self.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +70,10 @@ class _Page(msgspec.Struct):
     has_more: bool
 
 
+class _Created(msgspec.Struct):
+    id: str
+
+
 class StripeApi:
     """An asynchronous client; use as `async with`."""
 
@@ -52,6 +81,7 @@ class StripeApi:
         """`api_base` replaces Stripe's own URL, for the sandbox. Raises ValueError for an empty key."""
         if not secret_key:
             raise ValueError("a Stripe secret key is needed")
+        self.livemode = "_live_" in secret_key
         self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
         self._client = stripe.StripeClient(
             secret_key,
@@ -95,6 +125,75 @@ class StripeApi:
         except (stripe.StripeError, msgspec.DecodeError, OSError, TimeoutError) as error:
             raise StripeUnavailableError(type(error).__name__) from None
         return listed, listed[-1].id if page.has_more and listed else None
+
+    async def reverse_transfer(
+        self, transfer_id: str, amount_minor: int | None, idempotency_key: str
+    ) -> None:
+        """Take a transfer back, or (None: all of it) `amount_minor` of it.
+
+        Raises StripeCallError; ValueError for an empty key. Source:
+        https://docs.stripe.com/api/transfer_reversals/create
+        """
+        path = f"/v1/transfers/{quote(transfer_id, safe='')}/reversals"
+        await self._post(path, idempotency_key, {} if amount_minor is None else {"amount": amount_minor})
+
+    async def create_refund(
+        self, payment_id: str, amount_minor: int | None, refund_id: str, idempotency_key: str
+    ) -> str:
+        """Refund a payment, or (None: all that is left) `amount_minor` of it, marked with our `refund_id`.
+
+        Returns Stripe's id of the refund. Raises StripeCallError; ValueError for an empty key. Source:
+        https://docs.stripe.com/api/refunds/create
+        """
+        parameters: dict[str, Any] = {"payment_intent": payment_id, "metadata": {"refundId": refund_id}}
+        if amount_minor is not None:
+            parameters["amount"] = amount_minor
+        answer = await self._post("/v1/refunds", idempotency_key, parameters)
+        try:
+            return msgspec.json.decode(answer, type=_Created).id
+        except msgspec.DecodeError as error:
+            raise StripeCallError(error) from None
+
+    async def read(self, kind: str, object_id: str) -> bytes:
+        """The exact JSON of a `subscription` or `invoice`. Raises StripeCallError."""
+        return await self._call("get", f"/v1/{kind}s/{quote(object_id, safe='')}", {})
+
+    async def refunds_of(self, payment_id: str) -> list[bytes]:
+        """The exact JSON of each refund of a payment, newest first. Raises StripeCallError."""
+        parameters: dict[str, Any] = {"payment_intent": payment_id, "limit": _PAGE_ROWS}
+        refunds: list[bytes] = []
+        for _ in range(_REFUND_PAGES_MAX):
+            answer = await self._call("get", "/v1/refunds", parameters)
+            try:
+                page = msgspec.json.decode(answer, type=_Page)
+                refunds += [bytes(raw) for raw in page.data]
+                if not page.has_more or not page.data:
+                    break
+                parameters["starting_after"] = msgspec.json.decode(page.data[-1], type=_Created).id
+            except msgspec.DecodeError as error:
+                raise StripeCallError(error) from None
+        return refunds
+
+    async def _post(self, path: str, idempotency_key: str, parameters: dict[str, Any]) -> bytes:
+        if not idempotency_key:
+            # The library would invent a random one, and every retry would be done again.
+            raise ValueError("a call that changes something needs its idempotency key")
+        return await self._call("post", path, {**parameters, "idempotency_key": idempotency_key})
+
+    async def _call(self, method: str, path: str, parameters: dict[str, Any]) -> bytes:
+        try:
+            answer = await self._client.raw_request_async(method, path, **parameters)
+        except (stripe.StripeError, OSError, TimeoutError) as error:
+            raise StripeCallError(error) from None
+        return _as_bytes(answer.body)
+
+
+def _retry_after_s(headers: dict[str, str]) -> float | None:
+    """Seconds in a Retry-After header; its other form, a date, is not used by Stripe."""
+    for name, value in headers.items():
+        if name.lower() == "retry-after" and value.isascii() and value.isdigit():
+            return float(value)
+    return None
 
 
 def _as_bytes(body: object) -> bytes:

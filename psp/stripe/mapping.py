@@ -14,41 +14,73 @@ from billing.facts import (
     DisputeReported,
     Fact,
     NotForUs,
+    PaymentReported,
     RefundReported,
     TopUpEnded,
     TopUpPaid,
+    TransferReported,
     Unusable,
 )
-from billing.purchase_states import DISPUTE, REFUND
-from psp.strict_json import BadJsonError, BadShapeError, Fields, read_object
+from psp import metadata as own
+from psp.reading import Expected, Reading, understand
+from psp.strict_json import (
+    BadJsonError,
+    BadShapeError,
+    Fields,
+    UnknownValueError,
+    read_object,
+)
+from psp.stripe import versions
 from psp.stripe.mapping_subscriptions import SUBSCRIPTION_MAPPINGS
 
 TOPUP_PURPOSE = "credits_topup"
+REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "canceled")
+DISPUTE_STATUSES = (
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "prevented",
+    "won",
+    "lost",
+)
+PAYMENT_STATUS = {
+    "requires_payment_method": "pending",
+    "requires_confirmation": "pending",
+    "requires_action": "pending",
+    "requires_source": "pending",  # two names until 2019-02-11
+    "requires_source_action": "pending",
+    "processing": "pending",
+    "requires_capture": "pending",
+    "succeeded": "succeeded",
+    "canceled": "canceled",
+}
+
 _CREDITS = re.compile(r"[1-9][0-9]{0,11}")
 """A positive whole number of credits; twelve digits are more money than any PSP moves in one payment."""
 
 
-def to_fact(body: bytes, mode: str | None) -> Fact:
-    """The fact in an event body that came through an endpoint of `mode` (`live`, `test`, or None for
-    both).
-    """
-    try:
-        event = Fields(read_object(body), "")
-        return _event(event, mode)
-    except BadJsonError as error:
-        return Unusable("bad_json", str(error))
-    except BadShapeError as error:
-        return Unusable("bad_schema", str(error))
+def read(body: bytes, expected: Expected) -> Reading:
+    """What an event body says that came through an endpoint for `expected`."""
+    return understand("stripe", body, lambda event: _event(event, expected), versions.noticed)
 
 
-def _event(event: Fields, mode: str | None) -> Fact:
+def _event(event: Fields, expected: Expected) -> Fact:
     event.text("id")
-    if event.raw("object") == "v2.core.event":
-        return NotForUs("thin_event")
+    account = event.raw("account")
+    if account is not None and account != expected.account:
+        # A connected account's owner writes the metadata of its objects and receives its money: believed
+        # here, a payment to themselves would give them our credits, orders and plans.
+        return NotForUs("connected_account")
     event_type = event.text("type")
+    if event.raw("object") == "v2.core.event":
+        failure = event_type.startswith("v2.core.health.event_generation_failure")
+        return NotForUs("generation_failure" if failure else "thin_event")
     live = event.raw("livemode")
-    if mode is not None and isinstance(live, bool) and live != (mode == "live"):
-        return Unusable("wrong_mode", f"a {'live' if live else 'test'} event came to the {mode} endpoint")
+    if expected.mode is not None and isinstance(live, bool) and live != (expected.mode == "live"):
+        told = "live" if live else "test"
+        return Unusable("wrong_mode", f"a {told} event came to the {expected.mode} endpoint")
     mapping = _MAPPINGS.get(event_type)
     of_subscription = SUBSCRIPTION_MAPPINGS.get(event_type)
     if mapping is None and of_subscription is None:
@@ -64,49 +96,70 @@ def _event(event: Fields, mode: str | None) -> Fact:
 def _checkout_paid(session: Fields, _event_type: str) -> Fact:
     if session.raw("mode") != "payment":
         return NotForUs("not_a_payment_checkout")
-    metadata = _metadata(session)
+    metadata = own.of(session)
     if metadata is None or metadata.raw("purpose") != TOPUP_PURPOSE:
         return NotForUs("not_a_topup")
     status = session.text("payment_status")
     if status in ("unpaid", "no_payment_required"):
         return NotForUs("not_paid")
     if status != "paid":
-        return Unusable("unknown_payment_status", "payment_status is none that we know")
-    grant = _grant(metadata)
-    if isinstance(grant, Unusable):
-        return grant
+        raise UnknownValueError("checkout.session.payment_status", "unknown_payment_status")
     return TopUpPaid(
         session.text("id"),
         "checkout",
         session.reference("payment_intent"),
-        *grant,
+        own.account(metadata, "accountId"),
+        _credits(metadata),
         session.amount("amount_total"),
         session.currency("currency"),
     )
 
 
 def _checkout_ended(session: Fields, event_type: str) -> Fact:
-    metadata = _metadata(session)
+    metadata = own.of(session)
     if session.raw("mode") != "payment" or metadata is None or metadata.raw("purpose") != TOPUP_PURPOSE:
         return NotForUs("not_a_topup")
     return TopUpEnded(session.text("id"), "expired" if event_type == "checkout.session.expired" else "failed")
 
 
-def _payment_succeeded(payment: Fields, _event_type: str) -> Fact:
-    metadata = _metadata(payment)
+def _payment(payment: Fields, event_type: str) -> Fact:
+    """A payment of ours, by its metadata; one without may be an invoice's, which tells of it itself."""
+    metadata = own.of(payment)
+    if metadata is None or metadata.raw("purpose") not in own.PURPOSES:
+        if event_type == "payment_intent.succeeded":
+            return _off_session_top_up(payment, metadata)
+        return NotForUs("unhandled_type")
+    currency = payment.currency("currency")
+    claim = own.claim(metadata, payment.amount("amount"), currency)
+    status = _payment_status(payment, event_type)
+    received = payment.amount if status == "succeeded" else payment.amount_or_none
+    return PaymentReported(
+        payment.text("id"), status, received("amount_received"), currency, claim.key, claim.terms
+    )
+
+
+def _payment_status(payment: Fields, event_type: str) -> str:
+    """Failed only by the event's type: the payment itself then waits for another means of payment."""
+    status = PAYMENT_STATUS.get(payment.text("status"))
+    if status is None:
+        raise UnknownValueError("payment_intent.status", "unknown_payment_status")
+    if _STATUS_OF_TYPE.get(event_type, status) != status:
+        raise BadShapeError("payment_intent.status", "contradicts the event's type")
+    return "failed" if event_type == "payment_intent.payment_failed" else status
+
+
+def _off_session_top_up(payment: Fields, metadata: Fields | None) -> Fact:
     if metadata is None or metadata.raw("purpose") != TOPUP_PURPOSE:
         return NotForUs("not_a_topup")
     if metadata.raw("paymentMethod") != "off_session":
         return NotForUs("credited_by_checkout")
-    grant = _grant(metadata)
-    if isinstance(grant, Unusable):
-        return grant
     payment_id = payment.text("id")
     return TopUpPaid(
         payment_id,
         "off_session",
         payment_id,
-        *grant,
+        own.account(metadata, "accountId"),
+        _credits(metadata),
         payment.amount("amount_received"),
         payment.currency("currency"),
     )
@@ -123,10 +176,16 @@ def _refund_report(refund: Fields, status: str | None = None) -> RefundReported 
     if payment_id is None:
         return None  # of a charge without a payment intent: no checkout makes those
     status = status or refund.text("status")
-    if status not in REFUND.states:
-        raise BadShapeError("refund.status", "is none that we know")
+    if status not in REFUND_STATUSES:
+        raise UnknownValueError("refund.status")
+    metadata = own.of(refund)
     return RefundReported(
-        refund.text("id"), payment_id, _positive(refund, "amount"), refund.currency("currency"), status
+        refund.text("id"),
+        payment_id,
+        _positive(refund, "amount"),
+        refund.currency("currency"),
+        status,
+        metadata.text_or_none("refundId") if metadata is not None else None,
     )
 
 
@@ -149,8 +208,8 @@ def _dispute(dispute: Fields, event_type: str) -> Fact:
     if payment_id is None:
         return NotForUs("no_payment_intent")
     status = dispute.text("status")
-    if status not in DISPUTE.states:
-        raise BadShapeError("dispute.status", "is none that we know")
+    if status not in DISPUTE_STATUSES:
+        raise UnknownValueError("dispute.status")
     return DisputeReported(
         dispute.text("id"),
         payment_id,
@@ -161,23 +220,30 @@ def _dispute(dispute: Fields, event_type: str) -> Fact:
     )
 
 
-def _metadata(owner: Fields) -> Fields | None:
-    return owner.object("metadata") if owner.raw("metadata") is not None else None
+def _transfer(transfer: Fields, _event_type: str) -> Fact:
+    metadata = own.of(transfer)
+    order_id = metadata.text_or_none("orderId") if metadata is not None else None
+    group = transfer.text_or_none("transfer_group") if transfer.raw("transfer_group") != "" else None
+    if order_id is None and group is not None and not group.startswith(_GROUP_OF_STRIPE):
+        order_id = group
+    destination = transfer.reference("destination")
+    if destination is None:
+        raise BadShapeError("transfer.destination", "is missing")
+    amount, reversed_minor = transfer.amount("amount"), transfer.amount("amount_reversed")
+    if reversed_minor > amount:
+        raise BadShapeError("transfer.amount_reversed", "is more than was transferred")
+    return TransferReported(
+        transfer.text("id"), order_id, destination, amount, reversed_minor, transfer.currency("currency")
+    )
 
 
-def _grant(metadata: Fields) -> tuple[str, int] | Unusable:
-    """Account and credits that a paid top-up names; Unusable when it names none that can be credited."""
+def _credits(metadata: Fields) -> int:
+    """The credits that a paid top-up names."""
     credits = metadata.raw("credits")
     text = str(credits) if type(credits) is int else credits
     if not isinstance(text, str) or _CREDITS.fullmatch(text) is None:
-        return Unusable("bad_metadata", "metadata.credits is not a positive whole number")
-    try:
-        account_id = metadata.text("accountId")
-    except BadShapeError as error:
-        return Unusable("bad_metadata", str(error))
-    if account_id.startswith("system:") or account_id != account_id.strip() or len(account_id.encode()) > 255:
-        return Unusable("bad_metadata", "metadata.accountId is no account that can be credited")
-    return account_id, int(text)
+        raise own.bad(metadata, "credits", "is not a positive whole number")
+    return int(text)
 
 
 def _positive(fields: Fields, name: str) -> int:
@@ -192,12 +258,25 @@ _FUNDS = {
     "charge.dispute.funds_reinstated": "reinstated",
 }
 
+_GROUP_OF_STRIPE = "group_"
+"""Stripe names a group itself where a transfer of a charge has none; that is no order of ours."""
+
+_STATUS_OF_TYPE = {"payment_intent.succeeded": "succeeded", "payment_intent.canceled": "canceled"}
+"""Types that say the status themselves; one that says another than its object is not to be believed."""
+
 _MAPPINGS: dict[str, Callable[[Fields, str], Fact]] = {
     "checkout.session.completed": _checkout_paid,
     "checkout.session.async_payment_succeeded": _checkout_paid,
     "checkout.session.async_payment_failed": _checkout_ended,
     "checkout.session.expired": _checkout_ended,
-    "payment_intent.succeeded": _payment_succeeded,
+    "payment_intent.created": _payment,
+    "payment_intent.processing": _payment,
+    "payment_intent.requires_action": _payment,
+    "payment_intent.amount_capturable_updated": _payment,
+    "payment_intent.partially_funded": _payment,
+    "payment_intent.payment_failed": _payment,
+    "payment_intent.canceled": _payment,
+    "payment_intent.succeeded": _payment,
     "refund.created": _refund,
     "refund.updated": _refund,
     "refund.failed": _refund,
@@ -208,6 +287,9 @@ _MAPPINGS: dict[str, Callable[[Fields, str], Fact]] = {
     "charge.dispute.closed": _dispute,
     "charge.dispute.funds_withdrawn": _dispute,
     "charge.dispute.funds_reinstated": _dispute,
+    "transfer.created": _transfer,
+    "transfer.updated": _transfer,
+    "transfer.reversed": _transfer,
 }
 
 

@@ -16,10 +16,9 @@ from billing.facts import (
     NotForUs,
     SubscriptionReported,
     SubscriptionValues,
-    Unusable,
 )
 from billing.ordering import CHANGED, CREATED, DELETED
-from psp.strict_json import BadShapeError, Fields
+from psp.strict_json import BadShapeError, Fields, UnknownValueError
 
 SUBSCRIPTION_STATUS = {
     "incomplete": "pending_payment",
@@ -54,8 +53,6 @@ def subscription(data: Fields, event_type: str) -> Fact:
     """`customer.subscription.*`."""
     subject = data.object("object")
     kind = _KIND.get(event_type, CHANGED)
-    if subject.text("status") not in SUBSCRIPTION_STATUS:
-        return Unusable("unknown_subscription_status", "subscription.status is none that we know")
     values = _subscription_values(subject, deleted=kind == DELETED)
     before = _before(data, kind, values, lambda earlier: _subscription_values(earlier, deleted=False))
     return SubscriptionReported(subject.text("id"), kind, values, before)
@@ -68,9 +65,7 @@ def invoice(data: Fields, event_type: str) -> Fact:
     subscription_id = _subscription_of(subject)
     if subscription_id is None:
         return NotForUs("not_a_subscription_invoice")
-    status = "void" if kind == DELETED else subject.text("status")
-    if status not in INVOICE_STATUSES:
-        return Unusable("unknown_invoice_status", "invoice.status is none that we know")
+    status = "void" if kind == DELETED else _known_invoice_status(subject)
     if _STATUS_OF_TYPE.get(event_type, status) != status:
         raise BadShapeError("invoice.status", "contradicts the event's type")
     values = _invoice_values(subject, status)
@@ -96,7 +91,7 @@ def invoice_payment(_data: Fields, _event_type: str) -> Fact:
 def _subscription_values(subject: Fields, *, deleted: bool) -> SubscriptionValues:
     status = SUBSCRIPTION_STATUS.get(subject.text("status"))
     if status is None:
-        raise BadShapeError("subscription.status", "is none that we know")
+        raise UnknownValueError("subscription.status", "unknown_subscription_status")
     if deleted and status != "expired":
         status = "canceled"
     items = subject.object("items").objects("data") if subject.raw("items") is not None else []
@@ -128,7 +123,7 @@ def _invoice_values(subject: Fields, status: str) -> InvoiceValues:
 def _known_invoice_status(subject: Fields) -> str:
     status = subject.text("status")
     if status not in INVOICE_STATUSES:
-        raise BadShapeError("invoice.status", "is none that we know")
+        raise UnknownValueError("invoice.status", "unknown_invoice_status")
     return status
 
 

@@ -94,35 +94,63 @@ ORDER BY b.unit;
 -- Purchases of this id as they are today, with what was taken back.
 SELECT c.source, c.id, c.kind, c.payment_id, c.account_id, c.credits, c.amount_minor, c.currency, u.exponent, c.status,
        c.origin, c.credits_taken, c.version, c.created_at, c.paid_at,
-       ARRAY(SELECT r.id FROM refund r WHERE r.checkout_session_id = c.id AND r.source = c.source ORDER BY r.id) AS refunds,
-       ARRAY(SELECT d.id FROM dispute d WHERE d.checkout_session_id = c.id AND d.source = c.source ORDER BY d.id) AS disputes
+       ARRAY(SELECT r.id FROM refund r
+             WHERE r.owner_id = c.id AND r.owner_kind = 'checkout_session' AND r.source = c.source ORDER BY r.id) AS refunds,
+       ARRAY(SELECT d.id FROM dispute d
+             WHERE d.owner_id = c.id AND d.owner_kind = 'checkout_session' AND d.source = c.source ORDER BY d.id) AS disputes
 FROM checkout_session c JOIN unit u ON u.code = c.currency
 WHERE c.id = $1
 ORDER BY c.source;
 
+-- name: explain_order
+-- Orders of this id as they are today, or of this payment, with what hangs on them.
+SELECT o.source, o.id, o.buyer_id, o.seller_id, o.amount_minor, o.seller_amount_minor, o.currency, u.exponent,
+       o.payment_id, o.payment_status, o.status, o.reversed_minor, o.version, o.created_at, o.completed_at,
+       ARRAY(SELECT l.order_id || ':' || l.product FROM license l
+             WHERE l.order_id = o.id AND l.source = o.source ORDER BY l.product) AS licenses,
+       ARRAY(SELECT r.id FROM refund r
+             WHERE r.owner_id = o.id AND r.owner_kind = 'order' AND r.source = o.source ORDER BY r.id) AS refunds,
+       ARRAY(SELECT d.id FROM dispute d
+             WHERE d.owner_id = o.id AND d.owner_kind = 'order' AND d.source = o.source ORDER BY d.id) AS disputes,
+       ARRAY(SELECT t.id FROM seller_transfer t WHERE t.order_id = o.id AND t.source = o.source ORDER BY t.id) AS transfers
+FROM orders o JOIN unit u ON u.code = o.currency
+WHERE o.id = $1 OR o.payment_id = $1
+ORDER BY o.source;
+
+-- name: explain_transfer
+-- Transfers of this id as they are today.
+SELECT t.source, t.id, t.order_id, o.seller_id, t.destination, t.amount_minor, t.reversed_minor, t.currency, u.exponent,
+       t.status, t.version, t.created_at
+FROM seller_transfer t
+JOIN orders o ON o.source = t.source AND o.id = t.order_id
+JOIN unit u ON u.code = t.currency
+WHERE t.id = $1
+ORDER BY t.source;
+
 -- name: explain_refund
--- Refunds of this id as they are today.
-SELECT r.source, r.id, r.checkout_session_id, r.payment_id, c.account_id, r.amount_minor, r.currency, u.exponent,
-       r.status, r.version, r.created_at
+-- Refunds of this id, ours or the PSP's, as they are today.
+SELECT r.source, r.id, r.psp_id, r.owner_kind, r.owner_id, r.payment_id, p.account_id, r.amount_minor, r.currency,
+       u.exponent, r.status, r.version, r.created_at
 FROM refund r
-JOIN checkout_session c ON c.source = r.source AND c.id = r.checkout_session_id
+LEFT JOIN paid_object p ON p.source = r.source AND p.kind = r.owner_kind AND p.id = r.owner_id
 JOIN unit u ON u.code = r.currency
-WHERE r.id = $1
+WHERE r.id = $1 OR r.psp_id = $1
 ORDER BY r.source;
 
 -- name: explain_dispute
 -- Disputes of this id as they are today.
-SELECT d.source, d.id, d.checkout_session_id, d.payment_id, c.account_id, d.amount_minor, d.currency, u.exponent,
+SELECT d.source, d.id, d.owner_kind, d.owner_id, d.payment_id, p.account_id, d.amount_minor, d.currency, u.exponent,
        d.status, d.status_at, d.funds_withdrawn, d.funds_reinstated, d.version, d.created_at
 FROM dispute d
-JOIN checkout_session c ON c.source = d.source AND c.id = d.checkout_session_id
+LEFT JOIN paid_object p ON p.source = d.source AND p.kind = d.owner_kind AND p.id = d.owner_id
 JOIN unit u ON u.code = d.currency
 WHERE d.id = $1
 ORDER BY d.source;
 
 -- name: explain_subscription
 -- Subscriptions of this id as they are today; `psp_status` is what the PSP itself says.
-SELECT s.source, s.id, s.status, s.psp_status, s.customer_id, s.account_id, s.price_id, s.cancel_at_period_end,
+SELECT s.source, s.id, s.origin, s.status, s.psp_status, s.plan_id, s.payment_status, s.customer_id, s.account_id,
+       s.price_id, s.cancel_at_period_end,
        s.current_period_start, s.current_period_end, s.trial_end, s.canceled_at, s.ended_at, s.latest_invoice_id,
        s.deleted, s.ambiguous, s.version, s.created_at,
        ARRAY(SELECT i.id FROM subscription_invoice i WHERE i.subscription_id = s.id AND i.source = s.source ORDER BY i.id)
@@ -137,11 +165,18 @@ SELECT DISTINCT 'account' AS kind, source, object_id AS id FROM state_transition
 UNION ALL
 SELECT 'checkout_session', source, id FROM checkout_session WHERE account_id = $1
 UNION ALL
-SELECT 'refund', r.source, r.id FROM checkout_session c
-JOIN refund r ON r.checkout_session_id = c.id AND r.source = c.source WHERE c.account_id = $1
+SELECT 'order', source, id FROM orders WHERE buyer_id = $1 OR seller_id = $1
 UNION ALL
-SELECT 'dispute', d.source, d.id FROM checkout_session c
-JOIN dispute d ON d.checkout_session_id = c.id AND d.source = c.source WHERE c.account_id = $1
+SELECT 'license', source, order_id || ':' || product FROM license WHERE account_id = $1
+UNION ALL
+SELECT 'transfer', t.source, t.id FROM orders o
+JOIN seller_transfer t ON t.order_id = o.id AND t.source = o.source WHERE o.seller_id = $1
+UNION ALL
+SELECT 'refund', r.source, r.id FROM paid_object p
+JOIN refund r ON r.owner_id = p.id AND r.owner_kind = p.kind AND r.source = p.source WHERE p.account_id = $1
+UNION ALL
+SELECT 'dispute', d.source, d.id FROM paid_object p
+JOIN dispute d ON d.owner_id = p.id AND d.owner_kind = p.kind AND d.source = p.source WHERE p.account_id = $1
 UNION ALL
 SELECT 'subscription', source, id FROM subscription WHERE account_id = $1
 UNION ALL
@@ -182,8 +217,9 @@ LEFT JOIN webhook_log l ON l.id = t.log_id
     AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
     AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
 
--- name: movements_of_money_object
--- The movements of money of one purchase, refund or dispute, each with its legs and the delivery that caused it.
+-- name: movements_of_money_objects
+-- The movements of money of these objects, each with its legs and the delivery that caused it. What came back of a
+-- transfer is an object of its own: the transfer and how much had come back by then.
 SELECT t.posted_at, t.id, t.source, t.movement, t.money_object, t.event_id, t.log_id, coalesce(t.actor, l.actor) AS actor,
        (SELECT json_agg(json_build_object('account_id', p.account_id, 'unit', p.unit, 'exponent', u.exponent,
                                           'amount_minor', p.amount) ORDER BY p.account_id, p.unit)::text
@@ -194,7 +230,10 @@ LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
 LEFT JOIN webhook_log l ON l.id = t.log_id
     AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
     AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
-WHERE t.money_object = $2 AND t.source = $1;
+WHERE t.source = $1 AND t.money_object = ANY(
+    $2::text[] || ARRAY(
+        SELECT s.object_id || ':' || (s.money_after ->> 'reversed_minor') FROM state_transition s
+        WHERE s.kind = 'transfer' AND s.object_id = ANY($2::text[]) AND s.source = $1));
 
 -- name: answers
 -- Whether the database takes questions.

@@ -1,26 +1,10 @@
--- Purchases of credits with their refunds and disputes. Every load locks, in this order: purchases, refunds,
--- disputes; within each by source and id.
+-- Purchases of credits, locked by source and id; the accounts that anything opens; the journal.
 
 -- name: lock_purchases
 -- Purchases named by their own id or by their payment.
 SELECT source, id, kind, payment_id, account_id, credits, amount_minor, currency, status, origin, credits_taken, version
 FROM checkout_session
 WHERE id = ANY($1::text[]) OR payment_id = ANY($2::text[])
-ORDER BY source, id
-FOR NO KEY UPDATE;
-
--- name: lock_refunds
--- All refunds of the given purchases.
-SELECT source, id, checkout_session_id, payment_id, amount_minor, currency, status, version
-FROM refund WHERE checkout_session_id = ANY($1::text[])
-ORDER BY source, id
-FOR NO KEY UPDATE;
-
--- name: lock_disputes
--- All disputes of the given purchases.
-SELECT source, id, checkout_session_id, payment_id, amount_minor, currency, status, status_at,
-       funds_withdrawn, funds_reinstated, version
-FROM dispute WHERE checkout_session_id = ANY($1::text[])
 ORDER BY source, id
 FOR NO KEY UPDATE;
 
@@ -51,37 +35,6 @@ SET payment_id = p.payment_id, status = p.status, credits_taken = p.credits_take
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
     AS p (source, id, payment_id, status, credits_taken, version)
 WHERE c.source = p.source AND c.id = p.id;
-
--- name: insert_refunds
--- A key that exists already is a lost race: the batch is decided anew.
-INSERT INTO refund (source, id, checkout_session_id, payment_id, amount_minor, currency, status, version)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[])
-    AS r (source, id, checkout_session_id, payment_id, amount_minor, currency, status, version)
-ORDER BY source, id;
-
--- name: update_refunds
--- Changed refunds; their purchases are locked.
-UPDATE refund r SET status = n.status, version = n.version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[]) AS n (source, id, status, version)
-WHERE r.source = n.source AND r.id = n.id;
-
--- name: insert_disputes
--- A key that exists already is a lost race: the batch is decided anew.
-INSERT INTO dispute (source, id, checkout_session_id, payment_id, amount_minor, currency, status, status_at,
-                     funds_withdrawn, funds_reinstated, version)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[],
-                     $9::boolean[], $10::boolean[], $11::integer[])
-    AS d (source, id, checkout_session_id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn,
-          funds_reinstated, version)
-ORDER BY source, id;
-
--- name: update_disputes
--- Changed disputes; their purchases are locked.
-UPDATE dispute d SET status = n.status, status_at = n.status_at, funds_withdrawn = n.funds_withdrawn,
-                     funds_reinstated = n.funds_reinstated, version = n.version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::boolean[], $7::integer[])
-    AS n (source, id, status, status_at, funds_withdrawn, funds_reinstated, version)
-WHERE d.source = n.source AND d.id = n.id;
 
 -- name: insert_transitions
 -- The journal of this batch.

@@ -98,7 +98,15 @@ WHERE e.state = 'parked'
        AND (EXISTS (SELECT FROM checkout_session c
                     WHERE c.source = e.source AND c.payment_id = substr(e.awaits, 9) AND c.status = 'paid')
             OR EXISTS (SELECT FROM subscription_invoice i
-                       WHERE i.source = e.source AND i.payment_id = substr(e.awaits, 9)))
+                       WHERE i.source = e.source AND i.payment_id = substr(e.awaits, 9) AND i.status = 'paid')
+            OR EXISTS (SELECT FROM orders o
+                       WHERE o.source = e.source AND o.payment_id = substr(e.awaits, 9)
+                         AND o.payment_status IN ('succeeded', 'reversed')))
+       OR e.awaits LIKE 'order:%'
+       AND EXISTS (SELECT FROM orders o WHERE o.source = e.source AND o.id = substr(e.awaits, 7))
+       OR e.awaits LIKE 'refund:%'
+       AND EXISTS (SELECT FROM refund r
+                   WHERE r.source = e.source AND (r.id = substr(e.awaits, 8) OR r.psp_id = substr(e.awaits, 8)))
        OR e.awaits LIKE 'subscription:%'
        AND EXISTS (SELECT FROM subscription s WHERE s.source = e.source AND s.id = substr(e.awaits, 14)));
 

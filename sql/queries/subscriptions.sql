@@ -5,7 +5,7 @@
 -- Subscriptions named by their own id; the columns besides `versions` are made from it.
 SELECT source, id, status, versions, version
 FROM subscription
-WHERE id = ANY($1::text[])
+WHERE id = ANY($1::text[]) AND origin = 'psp'
 ORDER BY source, id
 FOR NO KEY UPDATE;
 
@@ -13,7 +13,7 @@ FOR NO KEY UPDATE;
 -- Invoices named by their own id or by their payment.
 SELECT source, id, subscription_id, currency, payment_id, versions, version
 FROM subscription_invoice
-WHERE id = ANY($1::text[]) OR payment_id = ANY($2::text[])
+WHERE (id = ANY($1::text[]) OR payment_id = ANY($2::text[])) AND origin = 'psp'
 ORDER BY source, id
 FOR NO KEY UPDATE;
 

@@ -11,6 +11,7 @@ import asyncpg
 
 from db import events, log_ids, pool
 from db.events import Delivery
+from psp.reading import Expected
 from psp.stripe import envelope, signature
 from tests.api.house import WEBHOOK_SECRET
 from tests.support.stripe_events import encode
@@ -85,7 +86,7 @@ class Seed:
 
     async def drain(self) -> dict[str, int]:
         """Let a real worker apply what is due; returns how many events ended in which state."""
-        return dict(await Drainer(self._workers, {"stripe": None}).run_once())
+        return dict(await Drainer(self._workers, {"stripe": Expected()}).run_once())
 
     async def applied(self, body: object) -> int:
         """Append and apply one event; returns the delivery's id."""

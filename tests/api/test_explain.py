@@ -8,7 +8,18 @@ import pytest
 
 from tests.api.house import DASHBOARD, OPS, House
 from tests.api.seed import Seed, delivery
-from tests.support.stripe_events import checkout, dispute, encode, event, invoice, refund, subscription
+from tests.support.stripe_events import (
+    checkout,
+    dispute,
+    encode,
+    event,
+    invoice,
+    order_payment,
+    refund,
+    subscription,
+    transfer,
+    unique,
+)
 
 
 async def explained(house: House, path: str) -> dict[str, Any]:
@@ -66,7 +77,7 @@ async def test_account_with_topup_and_refund(house: House, seed: Seed) -> None:
 
 @pytest.mark.parametrize("kind", ["checkout_session", "refund", "dispute"])
 async def test_object_tells_state_and_history(house: House, seed: Seed, kind: str) -> None:
-    """A purchase, refund or dispute shows its row, and its last transition leads to the row's status."""
+    """A purchase, refund or dispute shows its row, and its own last transition leads to the row's status."""
     session = checkout(credits=100, amount=150)
     money_back = refund(session["payment_intent"], 30)
     contested = dispute(session["payment_intent"], 60)
@@ -82,13 +93,13 @@ async def test_object_tells_state_and_history(house: House, seed: Seed, kind: st
     found = await explained(house, f"{kind}/{object_id}")
 
     assert (found["kind"], found["id"], found["state"]["id"]) == (kind, object_id, object_id)
-    transitions = [entry for entry in found["history"] if entry["what"] == "transition"]
+    transitions = [entry for entry in found["history"] if entry.get("kind") == kind]
     assert transitions[-1]["to_state"] == found["state"]["status"]
     assert [entry["seq"] for entry in transitions] == list(range(1, len(transitions) + 1))
     assert all(entry["rule"] and entry["cause"]["event_id"] for entry in transitions)
     postings = [entry for entry in found["history"] if entry["what"] == "posting"]
     movements = {
-        "checkout_session": ["topup"],
+        "checkout_session": ["topup", "refund_clawback", "dispute_clawback"],
         "refund": ["refund_clawback"],
         "dispute": ["dispute_clawback"],
     }
@@ -106,6 +117,12 @@ async def test_purchase_names_its_refunds_and_disputes(house: House, seed: Seed)
 
     state = (await explained(house, f"checkout_session/{session['id']}"))["state"]
 
+    told = await explained(house, f"checkout_session/{session['id']}")
+    assert [(entry["kind"], entry["object_id"]) for entry in told["history"] if "kind" in entry] == [
+        ("checkout_session", session["id"]),
+        ("refund", money_back["id"]),
+        ("dispute", contested["id"]),
+    ]
     assert (state["refunds"], state["disputes"]) == ([money_back["id"]], [contested["id"]])
     assert (state["account_id"], state["credits"], state["credits_taken"], state["amount"]) == (
         "cust_1",
@@ -130,6 +147,86 @@ async def test_subscription_tells_state_invoices_and_every_change(house: House, 
         ("subscription_invoice", "paid"),
         ("subscription", "active"),
     ]
+
+
+async def sold_and_refunded(seed: Seed) -> tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """An order that was paid, sent on to its seller in part and refunded whole, with its payment, transfer
+    and refund.
+    """
+    order_id = unique("order")
+    payment = order_payment(order_id)
+    sent, back = transfer(order_id, 1500), refund(payment["id"], 5000)
+    for body in (
+        event("payment_intent.succeeded", payment),
+        event("transfer.created", sent),
+        event("refund.created", back),
+        event("transfer.reversed", sent | {"amount_reversed": 1500}),
+    ):
+        await seed.applied(body)
+    return order_id, payment, sent, back
+
+
+async def test_order_tells_all_that_hangs_on_it(house: House, seed: Seed) -> None:
+    """By our id and by the payment's: one answer, with licences, refunds, transfers and every movement."""
+    order_id, payment, sent, back = await sold_and_refunded(seed)
+
+    told = await explained(house, f"order/{order_id}")
+
+    assert await explained(house, f"order/{payment['id']}") == told
+    state = told["state"]
+    assert (told["id"], state["status"], state["amount"]) == (order_id, "refunded", "50.00")
+    assert (state["refunds"], state["transfers"], state["disputes"]) == ([back["id"]], [sent["id"]], [])
+    assert state["licenses"] == [f"{order_id}:font", f"{order_id}:font-italic"]
+    steps: dict[str, list[str]] = {}
+    for entry in told["history"]:
+        if entry["what"] == "transition":
+            steps.setdefault(entry["object_id"], []).append(entry["to_state"])
+    assert steps == {
+        order_id: ["completed", "refunded"],
+        f"{order_id}:font": ["active", "revoked"],
+        f"{order_id}:font-italic": ["active", "revoked"],
+        sent["id"]: ["completed", "reversal_pending", "reversed"],
+        back["id"]: ["succeeded"],
+    }
+    assert [entry["movement"] for entry in told["history"] if entry["what"] == "posting"] == [
+        "sale",
+        "transfer",
+        "refund_clawback",
+        "transfer_reversal",
+    ]
+
+
+async def test_transfer_tells_what_went_out_and_what_came_back(house: House, seed: Seed) -> None:
+    """Its own row, transitions and movements, and none of its order's."""
+    order_id, _, sent, _ = await sold_and_refunded(seed)
+
+    told = await explained(house, f"transfer/{sent['id']}")
+
+    state = told["state"]
+    assert (state["status"], state["order_id"], state["seller_id"]) == ("reversed", order_id, "seller_1")
+    assert (state["amount"], state["reversed_minor"], state["destination"]) == ("15.00", 1500, "acct_seller")
+    assert [entry["to_state"] for entry in told["history"] if entry["what"] == "transition"] == [
+        "completed",
+        "reversal_pending",
+        "reversed",
+    ]
+    assert [entry["movement"] for entry in told["history"] if entry["what"] == "posting"] == [
+        "transfer",
+        "transfer_reversal",
+    ]
+
+
+async def test_account_of_a_seller_tells_the_orders_money(house: House, seed: Seed) -> None:
+    """A seller sees sale, transfer, refund and the transfer's way back, and ends with nothing."""
+    _, _, sent, _ = await sold_and_refunded(seed)
+
+    seller = await explained(house, "account/seller_1")
+
+    (balance,) = seller["state"]["balances"]
+    assert (balance["unit"], balance["amount"]) == ("usd", "0.00")
+    assert {e["object_id"] for e in seller["history"] if e.get("kind") == "transfer"} == {sent["id"]}
+    postings = [entry["own"] for entry in seller["history"] if entry["what"] == "posting"]
+    assert [[leg["amount_minor"] for leg in own] for own in postings] == [[4000], [-1500], [-4000], [1500]]
 
 
 async def test_account_below_zero_is_overdrawn(house: House, seed: Seed) -> None:
@@ -197,8 +294,9 @@ async def test_one_id_in_two_sources_asks_which(house: House, seed: Seed) -> Non
         ("refund/re_none", "NOT_FOUND"),
         ("dispute/dp_none", "NOT_FOUND"),
         ("subscription/sub_none", "NOT_FOUND"),
-        ("order/1", "UNKNOWN_KIND"),
-        ("transfer/1", "UNKNOWN_KIND"),
+        ("order/1", "NOT_FOUND"),
+        ("transfer/1", "NOT_FOUND"),
+        ("license/1", "UNKNOWN_KIND"),
         ("pg_roles/1", "UNKNOWN_KIND"),
     ],
 )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from billing.facts import DisputeReported, Fact, RefundReported, TopUpPaid
 from billing.purchase import Purchase
 from db.events import ClaimedEvent
+from psp.reading import Reading
 from runtime import clock
 from workers.outcomes import Item, decide_batch
 
@@ -40,7 +41,7 @@ class Story:
                 withdrawn[fact.id] = fact.amount_minor
             elif isinstance(fact, DisputeReported) and fact.funds == "reinstated":
                 withdrawn[fact.id] = 0
-        gone = sum(r.amount_minor for r in refunds.values() if r.status == "succeeded") + sum(
+        gone = sum(r.amount_minor or 0 for r in refunds.values() if r.status == "succeeded") + sum(
             withdrawn.values()
         )
         return self.credits - self.credits * gone // self.amount
@@ -101,7 +102,7 @@ def apply(story: Story, order: list[int], splits: list[int]) -> tuple[Purchase |
         items = [
             Item(
                 ClaimedEvent("stripe", f"evt_{n}", n, NOW, 1, story.events[n][0], None, "stripe", b""),
-                story.events[n][1],
+                Reading(story.events[n][1]),
             )
             for n in numbers
         ]

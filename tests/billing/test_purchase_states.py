@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from billing.decision import Transition
 from billing.facts import Cause, DisputeReported, Fact, RefundReported, TopUpEnded, TopUpPaid
 from billing.machine import Edge, Machine
-from billing.purchase import Dispute, Purchase, Refund
+from billing.purchase import Purchase
 from billing.purchase_states import ACCOUNT, CHECKOUT_SESSION, DISPUTE, REFUND, walk
+from billing.refunds import Dispute, Refund
 from billing.rules import decide
 from billing.subject import Book
 
@@ -47,7 +48,9 @@ def happening(machine: Machine, edge: Edge) -> tuple[Transition, ...]:
     if machine is REFUND:
         if edge.from_state is not None:
             paid = replace(paid, refunds={"re_1": Refund("re_1", "pi_1", 9, "usd", edge.from_state)})
-        return transitions(paid, RefundReported("re_1", "pi_1", 9, "usd", edge.to_state))
+        psp_id = "re_psp" if edge.rule == "refund_accepted" else None
+        report = RefundReported(psp_id or "re_1", "pi_1", 9, "usd", edge.to_state, psp_id and "re_1")
+        return transitions(paid, report)
     if edge.from_state is not None:
         paid = replace(paid, disputes={"dp_1": Dispute("dp_1", "pi_1", 9, "usd", edge.from_state, 1)})
     return transitions(paid, DisputeReported("dp_1", "pi_1", 9, "usd", edge.to_state, FUNDS.get(edge.rule)))
@@ -99,7 +102,6 @@ def test_a_step_that_no_table_lists_cannot_be_written(machine: Machine, data: st
         (REFUND, "failed", "succeeded"),
         (REFUND, "canceled", "failed"),
         (REFUND, "succeeded", "pending"),
-        (REFUND, "pending", "pending"),
     ],
 )
 def test_what_would_go_back_is_refused(machine: Machine, from_state: str, to_state: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from billing import purchase_states, subscription
+from billing import order_states, purchase_states, subscription
 from billing.machine import Edge, Machine
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "states"
@@ -18,6 +18,9 @@ MACHINES: list[Machine] = [
     purchase_states.CHECKOUT_SESSION,
     purchase_states.REFUND,
     purchase_states.DISPUTE,
+    order_states.ORDER,
+    order_states.LICENCE,
+    order_states.TRANSFER,
 ]
 """Every machine; a new one is a line here, and its file is written by running this module."""
 

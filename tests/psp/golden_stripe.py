@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from psp.stripe.mapping import to_fact
+from psp.reading import Expected, Reading
+from psp.stripe.mapping import read
 from tests.support.payloads import stripe_payloads
 
 GOLDEN = Path(__file__).with_name("golden_stripe.txt")
@@ -41,13 +42,19 @@ def _words(value: object, sent: frozenset[int]) -> str:
     return str(value)
 
 
-def _numbers(value: object) -> Iterator[int]:
+def told(reading: Reading, sent: frozenset[int] = frozenset()) -> str:
+    """What an event says and whom it alarms, in words."""
+    alarmed = "".join(f" Alert {alert.name} for {alert.subject}." for alert in reading.alerts)
+    return f"{sentence(reading.fact, sent)}.{alarmed}"
+
+
+def numbers(value: object) -> Iterator[int]:
     """Every integer that stands somewhere in a decoded body."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for part in value:
-            yield from _numbers(part)
+            yield from numbers(part)
     elif isinstance(value, int) and not isinstance(value, bool):
         yield value
 
@@ -55,8 +62,8 @@ def _numbers(value: object) -> Iterator[int]:
 def line(file: str, body: str) -> str:
     """One line of the golden file: file, event type, sentence."""
     event = json.loads(body)
-    told = sentence(to_fact(body.encode(), None), frozenset(_numbers(event["data"]["object"])))
-    return f"{file} ({event['type']}): {told}."
+    reading = read(body.encode(), Expected())
+    return f"{file} ({event['type']}): {told(reading, frozenset(numbers(event['data']['object'])))}"
 
 
 def text() -> str:

@@ -22,6 +22,7 @@ from db import pool, reads
 from psp.envelope import SigningSecret
 from psp.hyperswitch import signature as hyperswitch
 from psp.providers import RECEIVERS, Endpoint
+from psp.reading import Expected
 from psp.standardwebhooks import signature as standard
 from psp.stripe import signature as stripe
 from runtime import clock
@@ -86,8 +87,8 @@ async def desk(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator[
     admin = await asyncpg.connect(dsn)
     connections = await pool.create_pool(dsn, "sluice_worker", "test-worker", size_max=2)
     async with aiohttp.ClientSession() as client:
-        modes = {"stripe": None, "hyperswitch": None, "parcels": None}
-        yield Desk(port, admin, Drainer(connections, modes), client)
+        expected = dict.fromkeys(("stripe", "hyperswitch", "parcels"), Expected())
+        yield Desk(port, admin, Drainer(connections, expected), client)
     await connections.close()
     await admin.close()
 
@@ -243,7 +244,9 @@ async def test_what_a_forgotten_secret_had_signed_is_replayed_under_its_header(d
         desk.admin, await desk.admin.fetchval("SELECT id FROM webhook_log WHERE verdict = 'bad_sig'")
     )
     assert found is not None
-    endpoint = Endpoint("parcels", RECEIVERS["standardwebhooks"], "standardwebhooks", None, (forgotten,))
+    endpoint = Endpoint(
+        "parcels", RECEIVERS["standardwebhooks"], "standardwebhooks", None, None, (forgotten,)
+    )
     asked = reads.Access("ada", "replay", "delivery:1", "r_1", None)
     delivery = replay.replayed(*found, {"parcels": endpoint}, asked, None)
 

@@ -12,7 +12,8 @@ from billing.facts import NotForUs, Unusable
 from psp import mappers, providers
 from psp.envelope import UNREADABLE, Envelope
 from psp.providers import RECEIVERS
-from psp.standardwebhooks.mapping import same_event, to_fact
+from psp.reading import Expected
+from psp.standardwebhooks.mapping import read, same_event
 from runtime.settings import Settings
 from runtime.values import EndpointSetting
 
@@ -73,10 +74,10 @@ def test_timestamps_without_a_zone_or_a_sense_are_no_times() -> None:
 
 def test_readable_events_are_ignored_and_unreadable_ones_go_to_a_person() -> None:
     """Nothing moves; what cannot be read is not passed over in silence."""
-    broken, shapeless = to_fact(b"not json", None), to_fact(b'{"data":1}', None)
+    broken, shapeless = read(b"not json", Expected()).fact, read(b'{"data":1}', Expected()).fact
 
     assert mappers.of_source("standardwebhooks:parcels") is mappers.MAPPERS["standardwebhooks"]
-    assert to_fact(BODY, "live") == NotForUs("unhandled_type")
+    assert read(BODY, Expected("live")).fact == NotForUs("unhandled_type")
     assert isinstance(broken, Unusable)
     assert isinstance(shapeless, Unusable)
     assert (broken.reason, shapeless.reason) == ("bad_json", "bad_schema")

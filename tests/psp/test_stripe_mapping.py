@@ -15,7 +15,8 @@ from billing.facts import (
     TopUpPaid,
     Unusable,
 )
-from psp.stripe.mapping import same_event, to_fact
+from psp.reading import Expected
+from psp.stripe.mapping import read, same_event
 from tests.support import stripe_events as made
 
 
@@ -23,7 +24,7 @@ def test_a_paid_topup_checkout_is_a_topup() -> None:
     """Session, payment, account, credits and amount are read; a payment may be expanded."""
     session = made.checkout(payment_intent={"id": "pi_x", "object": "payment_intent"})
 
-    fact = to_fact(made.encode(made.event("checkout.session.completed", session)), None)
+    fact = read(made.encode(made.event("checkout.session.completed", session)), Expected()).fact
 
     assert fact == TopUpPaid(session["id"], "checkout", "pi_x", "cust_1", 250, 289, "usd")
 
@@ -43,7 +44,7 @@ def test_checkouts_that_are_not_paid_topups_are_ignored(changes: dict[str, Any],
     """Other shops' checkouts and unpaid ones move nothing, and say why."""
     body = made.encode(made.event("checkout.session.completed", made.checkout(**changes)))
 
-    assert to_fact(body, None) == NotForUs(reason)
+    assert read(body, Expected()).fact == NotForUs(reason)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_credits_must_be_a_positive_whole_number(credits: object) -> None:
     """Anything else is bad metadata, for a person and not for an endless retry."""
     session = made.checkout()
     session["metadata"]["credits"] = credits
-    fact = to_fact(made.encode(made.event("checkout.session.completed", session)), None)
+    fact = read(made.encode(made.event("checkout.session.completed", session)), Expected()).fact
 
     assert isinstance(fact, Unusable)
     assert fact.reason == "bad_metadata"
@@ -65,7 +66,7 @@ def test_credits_must_be_a_positive_whole_number(credits: object) -> None:
 def test_the_account_must_be_one_that_can_be_credited(account: object) -> None:
     """No account, an unstorable one, or the house's own: bad metadata."""
     session = made.checkout(account=account)
-    fact = to_fact(made.encode(made.event("checkout.session.completed", session)), None)
+    fact = read(made.encode(made.event("checkout.session.completed", session)), Expected()).fact
 
     assert isinstance(fact, Unusable)
     assert fact.reason == "bad_metadata"
@@ -75,7 +76,7 @@ def test_the_account_must_be_one_that_can_be_credited(account: object) -> None:
 def test_amounts_are_integers_of_minor_units(amount: object) -> None:
     """Floats, strings, booleans and sums that readers would round are refused."""
     session = made.checkout() | {"amount_total": amount}
-    fact = to_fact(made.encode(made.event("checkout.session.completed", session)), None)
+    fact = read(made.encode(made.event("checkout.session.completed", session)), Expected()).fact
 
     assert isinstance(fact, Unusable)
     assert fact.reason == "bad_schema"
@@ -113,7 +114,7 @@ def test_amounts_are_integers_of_minor_units(amount: object) -> None:
 )
 def test_unusable_bodies_are_named_and_never_raise(body: bytes, reason: str) -> None:
     """A signed body that cannot be used becomes a fact with a reason, whatever is in it."""
-    fact = to_fact(body, None)
+    fact = read(body, Expected()).fact
 
     assert isinstance(fact, Unusable)
     assert fact.reason == reason
@@ -121,7 +122,7 @@ def test_unusable_bodies_are_named_and_never_raise(body: bytes, reason: str) -> 
 
 def test_unknown_types_and_thin_events_are_ignored() -> None:
     """A provider will add types; that must not break anything."""
-    assert to_fact(made.encode(made.event("gift_card.created", {"id": "g"})), None) == NotForUs(
+    assert read(made.encode(made.event("gift_card.created", {"id": "g"})), Expected()).fact == NotForUs(
         "unhandled_type"
     )
     thin = {
@@ -130,7 +131,7 @@ def test_unknown_types_and_thin_events_are_ignored() -> None:
         "type": "v2.core.account.updated",
         "created": "2026-01-01T00:00:00Z",
     }
-    assert to_fact(made.encode(thin), None) == NotForUs("thin_event")
+    assert read(made.encode(thin), Expected()).fact == NotForUs("thin_event")
 
 
 def test_off_session_payments_credit_only_when_marked() -> None:
@@ -139,10 +140,10 @@ def test_off_session_payments_credit_only_when_marked() -> None:
     unmarked = made.payment()
     del unmarked["metadata"]["paymentMethod"]
 
-    assert to_fact(made.encode(made.event("payment_intent.succeeded", marked)), None) == TopUpPaid(
+    assert read(made.encode(made.event("payment_intent.succeeded", marked)), Expected()).fact == TopUpPaid(
         marked["id"], "off_session", marked["id"], "cust_1", 250, 289, "usd"
     )
-    assert to_fact(made.encode(made.event("payment_intent.succeeded", unmarked)), None) == NotForUs(
+    assert read(made.encode(made.event("payment_intent.succeeded", unmarked)), Expected()).fact == NotForUs(
         "credited_by_checkout"
     )
 
@@ -156,11 +157,13 @@ def test_refund_events_report_the_refund() -> None:
         ("charge.refund.updated", "succeeded"),
         ("refund.failed", "failed"),
     ):
-        fact = to_fact(made.encode(made.event(kind, body)), None)
+        fact = read(made.encode(made.event(kind, body)), Expected()).fact
 
         assert fact == RefundReported(body["id"], "pi_1", 100, "usd", status)
-    without = to_fact(made.encode(made.event("refund.created", made.refund(None, 100))), None)
-    unknown = to_fact(made.encode(made.event("refund.created", made.refund("pi_1", 100, "teleported"))), None)
+    without = read(made.encode(made.event("refund.created", made.refund(None, 100))), Expected()).fact
+    unknown = read(
+        made.encode(made.event("refund.created", made.refund("pi_1", 100, "teleported"))), Expected()
+    ).fact
     assert without == NotForUs("no_payment_intent")
     assert isinstance(unknown, Unusable)
 
@@ -168,8 +171,8 @@ def test_refund_events_report_the_refund() -> None:
 def test_charge_refunded_reads_the_list_where_there_is_one() -> None:
     """Old versions list the refunds, new ones do not."""
     listed = made.refund("pi_1", 40)
-    old = to_fact(made.encode(made.event("charge.refunded", made.charge("pi_1", 40, [listed]))), None)
-    new = to_fact(made.encode(made.event("charge.refunded", made.charge("pi_1", 40, None))), None)
+    old = read(made.encode(made.event("charge.refunded", made.charge("pi_1", 40, [listed]))), Expected()).fact
+    new = read(made.encode(made.event("charge.refunded", made.charge("pi_1", 40, None))), Expected()).fact
 
     assert old == ChargeRefunded(
         "pi_1", 40, "usd", (RefundReported(listed["id"], "pi_1", 40, "usd", "succeeded"),)
@@ -186,7 +189,7 @@ def test_disputes_carry_their_funds() -> None:
         ("charge.dispute.funds_withdrawn", "withdrawn"),
         ("charge.dispute.funds_reinstated", "reinstated"),
     ):
-        fact = to_fact(made.encode(made.event(kind, subject)), None)
+        fact = read(made.encode(made.event(kind, subject)), Expected()).fact
 
         assert fact == DisputeReported(subject["id"], "pi_1", 289, "usd", "needs_response", funds)
 
@@ -195,21 +198,21 @@ def test_an_ended_topup_checkout_is_reported() -> None:
     """Expiry and a failed delayed payment end a purchase that we know."""
     session = made.checkout(payment_status="unpaid")
 
-    assert to_fact(made.encode(made.event("checkout.session.expired", session)), None) == TopUpEnded(
+    assert read(made.encode(made.event("checkout.session.expired", session)), Expected()).fact == TopUpEnded(
         session["id"], "expired"
     )
-    assert to_fact(
-        made.encode(made.event("checkout.session.async_payment_failed", session)), None
-    ) == TopUpEnded(session["id"], "failed")
+    assert read(
+        made.encode(made.event("checkout.session.async_payment_failed", session)), Expected()
+    ).fact == TopUpEnded(session["id"], "failed")
 
 
 def test_livemode_must_fit_the_endpoint() -> None:
     """Play money never reaches a live ledger, nor the other way round."""
     live = made.encode(made.event("checkout.session.completed", made.checkout(), livemode=True))
 
-    assert isinstance(to_fact(live, "live"), TopUpPaid)
-    assert isinstance(to_fact(live, None), TopUpPaid)
-    refused = to_fact(live, "test")
+    assert isinstance(read(live, Expected("live")).fact, TopUpPaid)
+    assert isinstance(read(live, Expected()).fact, TopUpPaid)
+    refused = read(live, Expected("test")).fact
     assert isinstance(refused, Unusable)
     assert refused.reason == "wrong_mode"
 

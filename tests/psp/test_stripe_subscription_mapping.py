@@ -16,7 +16,8 @@ from billing.facts import (
     SubscriptionValues,
     Unusable,
 )
-from psp.stripe.mapping import to_fact
+from psp.reading import Expected
+from psp.stripe.mapping import read
 from psp.stripe.mapping_subscriptions import SUBSCRIPTION_MAPPINGS, SUBSCRIPTION_STATUS
 from tests.support import stripe_events as made
 from tests.support.payloads import stripe_fixtures, stripe_payloads
@@ -43,12 +44,12 @@ def billed(kind: str, subject: dict[str, Any], previous: dict[str, Any] | None =
 def told(kind: str, subject: dict[str, Any], previous: dict[str, Any] | None = None) -> Fact:
     """Whatever an event says."""
     event = made.event(kind, subject) if previous is None else made.update(kind, subject, previous)
-    return to_fact(made.encode(event), None)
+    return read(made.encode(event), Expected()).fact
 
 
 def real(file: str) -> Fact:
     """The fact in a real body."""
-    return to_fact(stripe_payloads()[file].encode(), None)
+    return read(stripe_payloads()[file].encode(), Expected()).fact
 
 
 def test_a_subscription_in_the_newest_shape() -> None:

@@ -1,4 +1,4 @@
-"""Makes facts about mirrored subscriptions and invoices, and runs the worker's own deciding over them."""
+"""Makes facts of mirrored subscriptions and invoices, and runs the worker's own deciding over all facts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from billing.subject import Subject
 from billing.subscription import Invoice, Subscription
 from db.events import ClaimedEvent
 from db.subjects import Effect
+from psp.reading import Reading
 from runtime import clock
 from workers.outcomes import Item, decide_batch
 
@@ -58,6 +59,8 @@ class End:
     outcomes: list[tuple[str, str | None]]
     effects: list[Effect]
     alerts: list[tuple[str, str, str | None]]
+    subjects: dict[tuple[str, str, str], Subject]
+    waiting: dict[int, str]
 
     @property
     def status(self) -> str | None:
@@ -76,7 +79,8 @@ class End:
 
 
 def happen(*events: tuple[int, Fact], order: Sequence[int] | None = None, splits: Sequence[int] = ()) -> End:
-    """Decide events (PSP second, fact) in `order`, cut into batches at `splits`; woken ones come again.
+    """Decide events (PSP second, fact) in `order`, cut into batches at `splits`; what is woken by its
+    key comes again.
 
     An event's id is its number, so a number that stands twice in `order` is a replay.
     """
@@ -84,21 +88,26 @@ def happen(*events: tuple[int, Fact], order: Sequence[int] | None = None, splits
     cuts = sorted({0, len(order), *[cut % (len(order) + 1) for cut in splits]})
     batches = [order[a:b] for a, b in itertools.pairwise(cuts)]
     subjects: dict[tuple[str, str, str], Subject] = {}
-    end = End(None, {}, [], [], [])
-    parked: list[int] = []
+    waiting: dict[int, str] = {}
+    end = End(None, {}, [], [], [], subjects, waiting)
     while batches:
         numbers = batches.pop(0)
-        items = [Item(_claimed(number, events[number][0]), events[number][1]) for number in numbers]
+        items = [Item(_claimed(number, events[number][0]), Reading(events[number][1])) for number in numbers]
         batch = decide_batch(items, list(subjects.values()))
         subjects |= batch.subjects
-        states = {mark.event_id: (mark.state, mark.reason) for mark in batch.marks}
-        end.outcomes += [states[f"evt_{number}"] for number in numbers]
+        marks = {mark.event_id: mark for mark in batch.marks}
+        for number in numbers:
+            mark = marks[f"evt_{number}"]
+            end.outcomes.append((mark.state, mark.reason))
+            if mark.awaits is not None:
+                waiting[number] = mark.awaits
         end.effects += batch.effects
         end.alerts += batch.alerts
-        parked += [number for number in numbers if states[f"evt_{number}"][0] == "parked"]
-        if batch.wakes and parked:
-            batches.insert(0, parked)
-            parked = []
+        woken = [number for number, key in waiting.items() if ("stripe", key) in batch.wakes]
+        if woken:
+            batches.insert(0, woken)
+            for number in woken:
+                del waiting[number]
     for subject in subjects.values():
         if isinstance(subject, Subscription):
             end.subscription = subject

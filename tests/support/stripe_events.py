@@ -77,6 +77,55 @@ def payment(
     return made | changes
 
 
+def order_payment(
+    order_id: str, status: str = "succeeded", amount: int = 5000, **changes: Any
+) -> dict[str, Any]:
+    """A payment for an order of two licences; of `amount` its seller gets four fifths."""
+    made = {
+        "id": unique("pi"),
+        "object": "payment_intent",
+        "status": status,
+        "amount": amount,
+        "amount_received": amount if status == "succeeded" else 0,
+        "currency": "usd",
+        "metadata": {
+            "purpose": "order",
+            "orderId": order_id,
+            "buyerId": "buyer_1",
+            "sellerId": "seller_1",
+            "sellerAmount": str(amount * 4 // 5),
+            "licences": "font,font-italic",
+        },
+    }
+    return made | changes
+
+
+def plan_payment(subscription_id: str, status: str = "succeeded", **changes: Any) -> dict[str, Any]:
+    """A payment for a subscription of our own to the plan `pro`."""
+    metadata = {
+        "purpose": "subscription",
+        "subscriptionId": subscription_id,
+        "accountId": "cust_1",
+        "planId": "pro",
+    }
+    return order_payment(subscription_id, status, metadata=metadata) | changes
+
+
+def transfer(order_id: str, amount: int = 4000, reversed_minor: int = 0, **changes: Any) -> dict[str, Any]:
+    """A transfer of an order's money to its seller."""
+    made = {
+        "id": unique("tr"),
+        "object": "transfer",
+        "amount": amount,
+        "amount_reversed": reversed_minor,
+        "currency": "usd",
+        "destination": "acct_seller",
+        "transfer_group": order_id,
+        "metadata": {"orderId": order_id},
+    }
+    return made | changes
+
+
 def refund(payment_id: object, amount: int, status: str = "succeeded", **changes: Any) -> dict[str, Any]:
     """A refund of a payment."""
     made = {

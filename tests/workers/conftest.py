@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,8 +12,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from billing.commands import Command
 from db import events, pool
 from db.events import Delivery
+from psp.envelope import Envelope
+from psp.providers import RECEIVERS
+from psp.reading import Expected
+from psp.sluice import commands
 from psp.stripe import envelope
 from tests.support import stripe_events as made
 from workers.drain import Drainer
@@ -44,6 +50,15 @@ def delivery(body: bytes, **changes: Any) -> Delivery:
     return row._replace(**changes)
 
 
+def _envelope(read: Envelope) -> dict[str, Any]:
+    return {
+        "event_id": read.event_id,
+        "event_type": read.event_type,
+        "object_id": read.object_id,
+        "psp_created": read.psp_created,
+    }
+
+
 @dataclass
 class House:
     """The inbox and one worker."""
@@ -67,6 +82,24 @@ class House:
         await self.receive(*bodies, **changes)
         return await self.drain()
 
+    async def tell(self, source: str, *bodies: dict[str, Any]) -> None:
+        """Append verified events of any provider in one group commit."""
+        encoded = [made.encode(body) for body in bodies]
+        reader = RECEIVERS[source].read_envelope
+        await events.append(
+            self.admin,
+            [delivery(body, source=source, endpoint=source, **_envelope(reader(body))) for body in encoded],
+        )
+
+    async def order(self, *ours: Command) -> None:
+        """Append commands of our own."""
+        for command in ours:
+            body = commands.event_body(command, made.unique("own"), made.CREATED)
+            read = json.loads(body)
+            named = {"event_id": read["id"], "event_type": read["type"], "psp_created": made.CREATED}
+            row = delivery(body, source=commands.SOURCE, endpoint="outbox", origin="operator", **named)
+            await events.append(self.admin, [row])
+
     async def credits(self, account: str = "cust_1") -> int:
         """The account's balance of credits; 0 when it has none."""
         query = "SELECT amount FROM balance WHERE account_id = $1 AND unit = 'credit'"
@@ -88,6 +121,6 @@ async def house(dsn: str) -> AsyncIterator[House]:
     """One worker over a fresh database."""
     admin = await asyncpg.connect(dsn)
     connections = await pool.create_pool(dsn, "sluice_worker", "test-worker", size_max=4)
-    yield House(dsn, admin, connections, Drainer(connections, {"stripe": None}))
+    yield House(dsn, admin, connections, Drainer(connections, {"stripe": Expected()}))
     await connections.close()
     await admin.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from db import events, pool
+from psp.reading import Expected
 from runtime import limits
 from tests.support import stripe_events as made
 from tests.workers.conftest import House
@@ -155,7 +156,7 @@ async def test_a_claim_that_was_taken_over_writes_nothing(house: House) -> None:
         assert await house.drain() == {"applied": 1}
         from workers import apply  # noqa: PLC0415 - beside the one place that plays the sleeping worker
 
-        counts = await apply.apply_batch(sleeper, slept, {"stripe": None})
+        counts = await apply.apply_batch(sleeper, slept, {"stripe": Expected()})
 
     assert counts == {"claim_lost": 1}
     assert await house.credits() == 250
@@ -177,7 +178,7 @@ async def test_many_workers_share_the_work_without_double_effects(house: House) 
     for start in range(0, len(bodies), 10):
         await house.receive(*reversed(bodies[start : start + 10]))
     pools = [await pool.create_pool(house.dsn, "sluice_worker", "w", size_max=1) for _ in range(8)]
-    await asyncio.gather(*(Drainer(one, {"stripe": None}).run_once() for one in pools))
+    await asyncio.gather(*(Drainer(one, {"stripe": Expected()}).run_once() for one in pools))
     await house.drain()
     for one in pools:
         await one.close()

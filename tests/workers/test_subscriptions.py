@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 from db import events, pool
+from psp.reading import Expected
 from tests.support import stripe_events as made
 from tests.workers.conftest import House
 from workers.drain import Drainer
@@ -123,17 +124,15 @@ async def test_an_invoice_before_its_subscription_waits_and_is_woken(house: Hous
 
 async def test_an_invoice_that_was_parked_too_late_is_found_by_the_sweep(house: House) -> None:
     """The subscription was written while the invoice was being parked: no wake-up will come."""
-    told, _, _ = story()
-    await house.process(told[0])
+    told, subscription_id, _ = story()
     await house.process(told[1])
-    await house.admin.execute(
-        "UPDATE webhook_event SET state = 'parked', reason = 'x', awaits = $1 WHERE event_id = $2",
-        f"subscription:{told[0]['data']['object']['id']}",
-        told[1]["id"],
-    )
+    parked_under = "UPDATE webhook_event SET awaits = $1 WHERE event_id = $2"
+    await house.admin.execute(parked_under, "subscription:not_yet", told[1]["id"])
+    await house.process(told[0])
+    await house.admin.execute(parked_under, f"subscription:{subscription_id}", told[1]["id"])
 
     assert await events.wake_parked_arrived(house.admin) == 1
-    await house.drain()
+    assert await house.drain() == {"applied": 1}
 
 
 async def test_a_deleted_subscription_never_comes_back(house: House) -> None:
@@ -237,7 +236,7 @@ async def test_workers_share_the_events_of_one_subscription(house: House) -> Non
     told, subscription_id, _ = story()
     other = await pool.create_pool(house.dsn, "sluice_worker", "test-other", size_max=4)
     try:
-        second = Drainer(other, {"stripe": None})
+        second = Drainer(other, {"stripe": Expected()})
         for event in told:
             await house.receive(event)
             await asyncio.gather(house.drain(), second.run_once())
@@ -252,16 +251,27 @@ async def test_workers_share_the_events_of_one_subscription(house: House) -> Non
 
 
 async def test_a_refund_of_an_invoice_moves_nothing_of_ours(house: House) -> None:
-    """Before and after the invoice that its payment paid: ignored with a reason, never parked for long."""
-    told, _, _ = story()
+    """Before and after the invoice that its payment paid: kept with its journal, and no balance moves."""
+    told, subscription_id, invoice_id = story()
     told[1]["data"]["object"]["payment_intent"] = "pi_of_the_invoice"
-    early = made.event("refund.created", made.refund("pi_of_the_invoice", 100))
-    late = made.event("charge.dispute.funds_withdrawn", made.dispute("pi_of_the_invoice", 100))
+    refund, dispute = made.refund("pi_of_the_invoice", 100), made.dispute("pi_of_the_invoice", 100)
+    early = made.event("refund.created", refund)
+    late = made.event("charge.dispute.funds_withdrawn", dispute)
     assert await house.process(early) == {"parked": 1}
     await house.process(*told[:3])
-    await house.process(late)
-    reasons = await house.admin.fetch(
-        "SELECT reason FROM webhook_event WHERE event_id = ANY($1)", [early["id"], late["id"]]
+    status = (await row(house, subscription_id))["status"]
+    assert await house.process(late) == {"applied": 1}
+    owners = await house.admin.fetch(
+        """SELECT owner_kind, owner_id, id, status FROM refund
+           UNION ALL SELECT owner_kind, owner_id, id, status FROM dispute"""
     )
 
-    assert [row["reason"] for row in reasons] == ["subscription_payment", "subscription_payment"]
+    assert [tuple(each) for each in owners] == [
+        ("subscription_invoice", invoice_id, refund["id"], "succeeded"),
+        ("subscription_invoice", invoice_id, dispute["id"], "needs_response"),
+    ]
+    assert await journal(house, refund["id"]) == [(None, "succeeded", "refund_succeeded")]
+    assert await journal(house, dispute["id"]) == [(None, "needs_response", "funds_withdrawn")]
+    assert set(await house.outcomes()) == {("applied", None)}
+    assert await house.movements() == []
+    assert (await row(house, subscription_id))["status"] == status

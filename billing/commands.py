@@ -1,0 +1,89 @@
+"""What our own side adds to the story: intents of customers, and how our calls to a PSP ended. Values only.
+
+They are events in the log like any other, so that the whole state can be rebuilt from it. `source` names the
+PSP in whose namespace the object lives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing.keys import order_key, payment_key, refund_key, transfer_key
+from billing.terms import OrderTerms, PlanTerms
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlaced:
+    """A customer has ordered; `payment_id` is None where the PSP has yet to name the payment."""
+
+    source: str
+    payment_id: str | None
+    terms: OrderTerms
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The order, and what its payment is known for."""
+        return (self.terms.key, *(() if self.payment_id is None else (payment_key(self.payment_id),)))
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSubscribed:
+    """A customer has subscribed to a plan of ours and must pay before it grants anything."""
+
+    source: str
+    payment_id: str | None
+    terms: PlanTerms
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The subscription, and what its payment is known for."""
+        return (self.terms.key, *(() if self.payment_id is None else (payment_key(self.payment_id),)))
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequested:
+    """Somebody with the right to it wants an order refunded: `amount_minor` None means all that is left.
+
+    `refund_id` is ours, chosen before the PSP is called.
+    """
+
+    source: str
+    order_id: str
+    refund_id: str
+    amount_minor: int | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The order."""
+        return (order_key(self.order_id),)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCallEnded:
+    """The PSP has accepted our refund under this id of its own, or (None) refused it for good."""
+
+    source: str
+    refund_id: str
+    psp_refund_id: str | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Whatever the refund gives back."""
+        return (refund_key(self.refund_id),)
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalEnded:
+    """Our reversal of a transfer has ended: `status` is `reversed` or `permanently_failed`."""
+
+    source: str
+    transfer_id: str
+    status: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The order that the transfer belongs to."""
+        return (transfer_key(self.transfer_id),)
+
+
+Command = OrderPlaced | PlanSubscribed | RefundRequested | RefundCallEnded | ReversalEnded

@@ -1,0 +1,86 @@
+"""A subscription that we run ourselves, as values: one payment pays for it, and its state follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from billing.keys import payment_key
+from billing.order_states import PAID
+from billing.refunds import Dispute, Refund, refund_keys
+from billing.terms import PlanTerms
+
+_STATUS = {
+    "pending": "pending_payment",
+    "failed": "expired",
+    "canceled": "expired",
+    "succeeded": "active",
+    "reversed": "expired",
+}
+_INVOICE_STATUS = {
+    "pending": "open",
+    "failed": "uncollectible",
+    "canceled": "uncollectible",
+    "succeeded": "paid",
+    "reversed": "void",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSubscription:
+    """A subscription to a plan of ours with the invoice of its payment, which has the subscription's id."""
+
+    source: str
+    terms: PlanTerms
+    payment_id: str | None
+    payment_status: str
+    version: int = 1
+    invoice_version: int = 1
+    refunds: Mapping[str, Refund] = field(default_factory=dict)
+    disputes: Mapping[str, Dispute] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Our own id."""
+        return self.terms.id
+
+    @property
+    def family(self) -> str:
+        """Subscriptions of ours; those that a PSP runs are another family in the same table."""
+        return "plan_subscription"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """By its own id, by its payment and by its refunds."""
+        payment = () if self.payment_id is None else (payment_key(self.payment_id),)
+        return (self.terms.key, *payment, *refund_keys(self.refunds))
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """Kind and id under which its refunds and disputes are kept."""
+        return ("subscription_invoice", self.id)
+
+    @property
+    def amount_minor(self) -> int:
+        """What its payment is for."""
+        return self.terms.amount_minor
+
+    @property
+    def currency(self) -> str:
+        """What it is paid in."""
+        return self.terms.currency
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether there is something to give back."""
+        return self.payment_status in PAID
+
+    @property
+    def status(self) -> str:
+        """Its state: only its payment makes it active, whenever that comes."""
+        return _STATUS[self.payment_status]
+
+    @property
+    def invoice_status(self) -> str:
+        """The state of its invoice."""
+        return _INVOICE_STATUS[self.payment_status]

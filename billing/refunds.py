@@ -1,0 +1,56 @@
+"""Refunds and disputes of a payment as values, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from billing.keys import refund_key
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """One refund of a payment. `psp_id` is the PSP's own id of a refund that has one of ours."""
+
+    id: str
+    payment_id: str
+    amount_minor: int
+    currency: str
+    status: str
+    version: int = 1
+    psp_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """One dispute of a payment; `status_at` is the PSP time of its status, unix seconds."""
+
+    id: str
+    payment_id: str
+    amount_minor: int
+    currency: str
+    status: str
+    status_at: int
+    funds_withdrawn: bool = False
+    funds_reinstated: bool = False
+    version: int = 1
+
+
+def refunded_minor(refunds: Mapping[str, Refund]) -> int:
+    """The sum of the refunds that stand."""
+    return sum(refund.amount_minor for refund in refunds.values() if refund.status == "succeeded")
+
+
+def withdrawn_minor(disputes: Mapping[str, Dispute]) -> int:
+    """The sum that disputes have taken away."""
+    return sum(
+        dispute.amount_minor
+        for dispute in disputes.values()
+        if dispute.funds_withdrawn and not dispute.funds_reinstated
+    )
+
+
+def refund_keys(refunds: Mapping[str, Refund]) -> tuple[str, ...]:
+    """The keys by which events name whatever these refunds give back: our id of each and the PSP's own."""
+    names = (name for refund in refunds.values() for name in (refund.id, refund.psp_id) if name is not None)
+    return tuple(refund_key(name) for name in names)

@@ -1,0 +1,50 @@
+"""What was agreed before a payment: the order or the plan that it pays for. Values only.
+
+Our own API places them as commands; a payment that was made elsewhere carries them in its metadata. Amounts
+are integers in minor units of `currency` (ISO 4217, lower case).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing.keys import order_key, subscription_key
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """An order: its buyer gets the licences, its seller (None: the house) `seller_amount_minor` of the
+    amount.
+    """
+
+    id: str
+    buyer_id: str
+    seller_id: str | None
+    amount_minor: int
+    currency: str
+    seller_amount_minor: int
+    licences: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The key of this order."""
+        return order_key(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTerms:
+    """A subscription of ours to a plan, paid for by single payments."""
+
+    id: str
+    account_id: str
+    plan_id: str
+    amount_minor: int
+    currency: str
+
+    @property
+    def key(self) -> str:
+        """The key of this subscription."""
+        return subscription_key(self.id)
+
+
+Terms = OrderTerms | PlanTerms

@@ -1,0 +1,60 @@
+"""What a mapper is told and what it answers: values, and the one place where an unusable body becomes a fact.
+Pure; never imported by the receiver, which knows no facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from billing.decision import Alert
+from billing.facts import Fact, Unusable
+from psp.strict_json import BadJsonError, BadShapeError, Fields, UnknownValueError, read_object
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the endpoint that took the event is for: `mode` (`live`, `test`) and the PSP's `account`; None
+    where the settings do not say.
+    """
+
+    mode: str | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an event says, and what a person should look at whatever becomes of it."""
+
+    fact: Fact
+    alerts: tuple[Alert, ...] = ()
+
+
+def _nothing(_event: Fields) -> tuple[Alert, ...]:
+    return ()
+
+
+def understand(
+    provider: str,
+    body: bytes,
+    told: Callable[[Fields], Fact],
+    noticed: Callable[[Fields], tuple[Alert, ...]] = _nothing,
+) -> Reading:
+    """The reading of `body` whose fact `told` finds; what cannot be read becomes Unusable. Never raises for
+    what a body holds.
+
+    `noticed` finds what is worth an alert in any readable body. A word that we do not know is alarmed under
+    its field, so that a thousand events with it raise one alert.
+    """
+    alerts: tuple[Alert, ...] = ()
+    try:
+        event = Fields(read_object(body), "")
+        alerts = noticed(event)
+        return Reading(told(event), alerts)
+    except BadJsonError as error:
+        return Reading(Unusable("bad_json", str(error)))
+    except UnknownValueError as error:
+        unknown = Alert("unknown_value", f"{provider}:{error.field}", str(error))
+        return Reading(Unusable(error.reason, str(error)), (*alerts, unknown))
+    except BadShapeError as error:
+        return Reading(Unusable(error.reason, str(error)), alerts)
