@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from . import lists, objects, payments, reversals
+from . import invoices, lists, objects, payments, prices, reversals, subscriptions, transfers
 from .desk import ApiFault, Desk
-from .errors import StripeError, invalid, unknown
+from .errors import StripeError, invalid, state, unknown
 from .forms import Params, decode
 from .limits import idempotency_kept_s, idempotency_key_chars_max
 from .records import (
@@ -23,14 +23,20 @@ from .records import (
     CheckoutSession,
     Dispute,
     Event,
+    Invoice,
     Movement,
     PaymentIntent,
+    Price,
     Record,
     Refund,
     SavedAnswer,
+    Subscription,
+    Transfer,
+    TransferReversal,
 )
 from .store import R, Store
-from .turn import Cause, Turn, api_version
+from .turn import Cause, Turn
+from .versions import api_version
 from .view import NOUNS, line_items, listed
 
 DESK = web.AppKey("desk", Desk)
@@ -72,11 +78,43 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/refunds/{id}", _reads(Refund)),
         web.get("/v1/disputes", _lists(Dispute)),
         web.get("/v1/disputes/{id}", _reads(Dispute)),
+        *_routes_of_billing(),
+        *_routes_of_transfers(),
         web.get("/v1/balance_transactions/{id}", _reads(Movement)),
         web.get("/v1/events", _lists(Event)),
         web.get("/v1/events/{id}", _reads(Event)),
         web.get("/v1/account", _account),
         web.route("*", "/v1/{tail:.*}", _unknown_path),
+    ]
+
+
+def _routes_of_billing() -> list[web.RouteDef]:
+    return [
+        web.post("/v1/prices", _writes(lambda turn, params, _: prices.create(turn, params))),
+        web.get("/v1/prices", _lists(Price)),
+        web.get("/v1/prices/{id}", _reads(Price)),
+        web.post("/v1/subscriptions", _writes(lambda turn, params, _: subscriptions.create(turn, params))),
+        web.get("/v1/subscriptions", _lists(Subscription)),
+        web.get("/v1/subscriptions/{id}", _reads(Subscription)),
+        web.post("/v1/subscriptions/{id}", _writes(_update_subscription)),
+        web.delete("/v1/subscriptions/{id}", _writes(_cancel_subscription)),
+        web.get("/v1/invoices", _lists(Invoice)),
+        web.get("/v1/invoices/{id}", _reads(Invoice)),
+        web.post("/v1/invoices/{id}/finalize", _writes(_finalize_invoice)),
+        web.post("/v1/invoices/{id}/pay", _writes(_pay_invoice)),
+        web.post("/v1/invoices/{id}/void", _writes(_void_invoice)),
+    ]
+
+
+def _routes_of_transfers() -> list[web.RouteDef]:
+    return [
+        web.post("/v1/transfers", _writes(lambda turn, params, _: transfers.create(turn, params))),
+        web.get("/v1/transfers", _lists(Transfer)),
+        web.get("/v1/transfers/{id}", _reads(Transfer)),
+        web.post("/v1/transfers/{id}", _writes(_update_transfer)),
+        web.post("/v1/transfers/{id}/reversals", _reverse_transfer),
+        web.get("/v1/transfers/{id}/reversals", _reversals),
+        web.get("/v1/transfers/{id}/reversals/{reversal}", _reversal),
     ]
 
 
@@ -250,12 +288,70 @@ def _expire_session(turn: Turn, params: Params, session_id: str) -> Record:
 
 def _confirm_intent(turn: Turn, params: Params, intent_id: str) -> Record:
     intent = the(turn.store, PaymentIntent, intent_id)
-    return payments.confirm_intent(turn, intent, params.text("payment_method"))
+    payments.attempt(turn, intent, params.text("payment_method"))
+    invoices.follow(turn, intent)
+    payments.raise_if_declined(turn, intent)
+    return intent
 
 
 def _cancel_intent(turn: Turn, params: Params, intent_id: str) -> Record:
     intent = the(turn.store, PaymentIntent, intent_id)
+    if invoices.of_payment(turn, intent) is not None:
+        raise state("This payment belongs to an invoice: void that.", "payment_intent_unexpected_state")
     return payments.cancel_intent(turn, intent, params.text("cancellation_reason"))
+
+
+def _update_subscription(turn: Turn, params: Params, subscription_id: str) -> Record:
+    return subscriptions.update(turn, the(turn.store, Subscription, subscription_id), params)
+
+
+def _cancel_subscription(turn: Turn, params: Params, subscription_id: str) -> Record:
+    return subscriptions.cancel(turn, the(turn.store, Subscription, subscription_id))
+
+
+def _finalize_invoice(turn: Turn, params: Params, invoice_id: str) -> Record:
+    return invoices.finalize(turn, the(turn.store, Invoice, invoice_id))
+
+
+def _pay_invoice(turn: Turn, params: Params, invoice_id: str) -> Record:
+    invoice = the(turn.store, Invoice, invoice_id)
+    payments.raise_if_declined(turn, invoices.pay(turn, invoice, params.text("payment_method")))
+    return the(turn.store, Invoice, invoice_id)
+
+
+def _void_invoice(turn: Turn, params: Params, invoice_id: str) -> Record:
+    return invoices.void(turn, the(turn.store, Invoice, invoice_id))
+
+
+def _update_transfer(turn: Turn, params: Params, transfer_id: str) -> Record:
+    return transfers.update(turn, the(turn.store, Transfer, transfer_id), params)
+
+
+async def _reverse_transfer(request: web.Request) -> web.StreamResponse:
+    request.app[DESK].refuse_reversal(request.match_info["id"])
+    return await _reversal_of(request)
+
+
+def _reverse(turn: Turn, params: Params, transfer_id: str) -> Record:
+    return transfers.reverse(turn, the(turn.store, Transfer, transfer_id), params)
+
+
+_reversal_of = _writes(_reverse)
+
+
+async def _reversals(request: web.Request) -> web.StreamResponse:
+    desk, params = request.app[DESK], decode(request.query_string)
+    transfer = the(desk.store, Transfer, request.match_info["id"])
+    of = {"transfer": transfer.id}
+    return _json(200, lists.page(desk.view, TransferReversal, request.path, params, desk.now_s(), of=of))
+
+
+async def _reversal(request: web.Request) -> web.StreamResponse:
+    view = request.app[DESK].view
+    reversal = the(view.store, TransferReversal, request.match_info["reversal"])
+    if reversal.transfer != request.match_info["id"]:
+        raise unknown(NOUNS[TransferReversal], reversal.id)
+    return _json(200, view.show(reversal))
 
 
 def the(store: Store, kind: type[R], object_id: str) -> R:

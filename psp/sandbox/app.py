@@ -10,7 +10,7 @@ from aiohttp import web
 
 from runtime import telemetry
 
-from . import api, control, hosted, limits
+from . import api, control, control_sales, hosted, hosted_invoice, limits
 from .desk import Desk
 
 
@@ -22,7 +22,9 @@ def build(desk: Desk) -> web.Application:
     app[api.DESK] = desk
     app.add_routes(api.routes())
     app.add_routes(control.routes())
+    app.add_routes(control_sales.routes())
     app.add_routes(hosted.routes())
+    app.add_routes(hosted_invoice.routes())
     app.cleanup_ctx.append(_deliveries)
     return app
 

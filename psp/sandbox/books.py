@@ -1,4 +1,5 @@
 """Computes from the money records what every account should own; it must never look at an event.
+Orders, sellers and subscriptions have a page of their own, `books_sales`.
 
 The rule, from the product's contract: a paid top-up grants its credits; of a captured amount A with reversals
 R (succeeded refunds that have not failed since, and disputes withdrawn and not reinstated, at most A), the
@@ -11,8 +12,10 @@ import json
 import re
 from typing import Any
 
+from .books_sales import sales, subscriptions
 from .store import Store
 
+_MONEY = ("charged", "refunded", "disputed", "transferred")
 _POSITIVE = re.compile(r"[1-9][0-9]{0,17}\Z")
 
 
@@ -32,7 +35,9 @@ def taken(grant: int, amount: int, reversed_amount: int) -> int:
 
 
 def books(store: Store) -> dict[str, Any]:
-    """`{"accounts": {id: {credits, granted, taken, purchases}}, "totals": {…}, "money": {…}}`."""
+    """`{"accounts": {id: {credits, granted, taken, purchases}}, "totals": {…}, "money": {…}}` and the pages
+    `orders`, `sellers`, `transfers` and `subscriptions`.
+    """
     accounts: dict[str, dict[str, int]] = {}
     refused = 0
     for sale in store.rows("sales"):
@@ -59,13 +64,16 @@ def books(store: Store) -> dict[str, Any]:
             "refused": refused,
         },
         "money": money(store),
+        **sales(store),
+        "subscriptions": subscriptions(store),
     }
 
 
 def money(store: Store) -> dict[str, dict[str, int | bool]]:
-    """Per currency `charged`, `refunded`, `disputed` and `net` from the movements, in minor units.
+    """Per currency `charged`, `refunded`, `disputed`, `transferred` and `net` from the movements, in minor
+    units.
 
-    `balanced` says that the movements agree with the charges, refunds and disputes themselves.
+    `balanced` says that the movements agree with the charges, refunds, disputes and transfers themselves.
     """
     moved: dict[str, dict[str, int]] = {}
     for row in store.rows("movement_totals"):
@@ -77,13 +85,15 @@ def money(store: Store) -> dict[str, dict[str, int | bool]]:
         charged = kinds.get("charge", 0)
         refunded = kinds.get("refund", 0) - kinds.get("refund_failure", 0)
         disputed = kinds.get("dispute", 0) - kinds.get("dispute_reversal", 0)
-        record = recorded.get(currency, {"charged": 0, "refunded": 0, "disputed": 0})
+        transferred = kinds.get("transfer", 0) - kinds.get("transfer_reversal", 0)
+        record = recorded.get(currency, dict.fromkeys(_MONEY, 0))
+        sums = (charged, refunded, disputed, transferred)
         found[currency] = {
             "charged": charged,
             "refunded": refunded,
             "disputed": disputed,
-            "net": charged - refunded - disputed,
-            "balanced": (charged, refunded, disputed)
-            == (record["charged"], record["refunded"], record["disputed"]),
+            "transferred": transferred,
+            "net": charged - refunded - disputed - transferred,
+            "balanced": sums == tuple(record[name] for name in _MONEY),
         }
     return found

@@ -25,17 +25,22 @@ VERDICT_OF_FORGERY: dict[Forgery, str] = {
 clock_skew_min_s = 330
 clock_skew_max_s = 86_400
 """How far a stale or future signature is off: beyond the 300 s that are tolerated, up to a day."""
+reversal_refusals_max = 3
+"""A few: a caller that tries five times still gets through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of events, 0 to 1, that meet each misfortune; what ends in `_s` is seconds."""
+    """Shares of events, 0 to 1, that meet each misfortune; what ends in `_s` is seconds. `refuse_reversals`
+    is a share of transfers: those whose first few reversals the API answers with a 429 or a 500.
+    """
 
     duplicate: float = 0.0
     delay: float = 0.0
     drop: float = 0.0
     forge: float = 0.0
     conflict: float = 0.0
+    refuse_reversals: float = 0.0
     delay_max_s: float = 2.0
     duplicate_within_s: float = 3.0
 
@@ -47,7 +52,7 @@ class Rates:
 
 
 CALM = Rates()
-BAD_DAY = Rates(duplicate=0.10, delay=0.15, drop=0.03, forge=0.05, conflict=0.005)
+BAD_DAY = Rates(duplicate=0.10, delay=0.15, drop=0.03, forge=0.05, conflict=0.005, refuse_reversals=0.3)
 PRESETS = {"calm": CALM, "bad_day": BAD_DAY}
 
 
@@ -72,13 +77,16 @@ class Chaos:
     rates: Rates = CALM
     from_seq: int = 0
 
-    def number(self, seq: int) -> int:
-        """The number, from 0, under which the event at this place is decided."""
-        return seq - self.from_seq - 1
-
     def plan(self, number: int) -> Plan:
         """The misfortunes of one event."""
         return plan(self.seed, number, self.rates)
+
+    def reversal_refusals(self, number: int) -> tuple[int, ...]:
+        """The HTTP statuses that the first reversals of a transfer meet; most transfers meet none."""
+        draw = random.Random(f"reversal:{self.seed}:{number}")
+        unlucky = draw.random() < self.rates.refuse_reversals
+        statuses = draw.choices((429, 500), k=draw.randint(1, reversal_refusals_max))
+        return tuple(statuses) if unlucky else ()
 
 
 def plan(seed: int, number: int, rates: Rates) -> Plan:
@@ -123,9 +131,10 @@ def enriched(event: dict[str, Any]) -> dict[str, Any]:
     story = copy.deepcopy(event)
     thing = story["data"]["object"]
     metadata = thing.get("metadata")
-    if isinstance(metadata, dict) and str(metadata.get("credits", "")).isdigit():
-        metadata["credits"] = str(int(metadata["credits"]) * 1000)
-    for name in ("amount", "amount_total", "amount_received", "amount_captured"):
+    for name in ("credits", "sellerAmount"):
+        if isinstance(metadata, dict) and str(metadata.get(name, "")).isdigit():
+            metadata[name] = str(int(metadata[name]) * 1000)
+    for name in ("amount", "amount_total", "amount_received", "amount_captured", "amount_due", "amount_paid"):
         if isinstance(thing.get(name), int):
             thing[name] *= 1000
     thing["description"] = "the same event with another body"

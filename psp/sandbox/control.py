@@ -1,4 +1,4 @@
-"""The control plane: customers, banks and bad days, on demand; it must never be reachable from outside.
+"""The control plane: banks and bad days, on demand; it must never be reachable from outside.
 
 JSON in, JSON out, under /sandbox. A refusal is `{"error": {"message", …}}`, as under /v1.
 """
@@ -55,15 +55,14 @@ class Body:
 def routes() -> list[web.RouteDef]:
     """All routes of the control plane."""
     return [
-        web.post("/sandbox/checkout/sessions/{id}/pay", _acts(_pay_session)),
-        web.post("/sandbox/checkout/sessions/{id}/settle", _acts(_settle_session)),
-        web.post("/sandbox/payment_intents/{id}/pay", _acts(_pay_intent)),
-        web.post("/sandbox/payment_intents/{id}/dispute", _acts(_dispute_intent)),
-        web.post("/sandbox/charges/{id}/dispute", _acts(_dispute_charge)),
-        web.post("/sandbox/disputes/{id}/answer", _acts(_answer_dispute)),
-        web.post("/sandbox/disputes/{id}/close", _acts(_close_dispute)),
-        web.post("/sandbox/refunds/{id}/succeed", _acts(_succeed_refund)),
-        web.post("/sandbox/refunds/{id}/fail", _acts(_fail_refund)),
+        web.post("/sandbox/checkout/sessions/{id}/pay", acts(_pay_session)),
+        web.post("/sandbox/checkout/sessions/{id}/settle", acts(_settle_session)),
+        web.post("/sandbox/payment_intents/{id}/dispute", acts(_dispute_intent)),
+        web.post("/sandbox/charges/{id}/dispute", acts(_dispute_charge)),
+        web.post("/sandbox/disputes/{id}/answer", acts(_answer_dispute)),
+        web.post("/sandbox/disputes/{id}/close", acts(_close_dispute)),
+        web.post("/sandbox/refunds/{id}/succeed", acts(_succeed_refund)),
+        web.post("/sandbox/refunds/{id}/fail", acts(_fail_refund)),
         web.get("/sandbox/chaos", _get_chaos),
         web.post("/sandbox/chaos", _set_chaos),
         web.post("/sandbox/api_faults", _add_api_fault),
@@ -93,7 +92,8 @@ def _require_own_page(request: web.Request) -> None:
         raise StripeError("The sandbox takes no commands from other pages.", status=403)
 
 
-async def _body(request: web.Request) -> Body:
+async def body_of(request: web.Request) -> Body:
+    """The request's JSON object; an empty body is an empty one."""
     text = await request.text()
     try:
         fields = json.loads(text) if text.strip() else {}
@@ -104,12 +104,12 @@ async def _body(request: web.Request) -> Body:
     return Body(fields)
 
 
-def _acts(act: Act) -> Handler:
+def acts(act: Act) -> Handler:
     """A POST that changes one object and answers with it as the API would show it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         desk = request.app[DESK]
-        body = await _body(request)
+        body = await body_of(request)
         with desk.turn() as turn:
             shape = desk.view.show(act(turn, request.match_info["id"], body))
         return web.json_response(shape)
@@ -130,21 +130,6 @@ def _settle_session(turn: Turn, session_id: str, body: Body) -> Record:
     """`{"outcome": "succeed"|"fail"}`: the bank's answer to a debit."""
     failed = body.word("outcome", ("succeed", "fail")) == "fail"
     return payments.settle_session(turn, the(turn.store, CheckoutSession, session_id), failed=failed)
-
-
-def _pay_intent(turn: Turn, intent_id: str, body: Body) -> Record:
-    """`{"outcome": "succeed"|"fail"}`: a customer pays, by card, what was asked for without a checkout."""
-    intent = the(turn.store, PaymentIntent, intent_id)
-    if intent.checkout_session is not None or intent.status not in {
-        "requires_payment_method",
-        "requires_confirmation",
-    }:
-        raise StripeError(
-            "This payment does not wait for a customer.", code="payment_intent_unexpected_state"
-        )
-    failed = body.word("outcome", ("succeed", "fail")) == "fail"
-    payments.charge_now(turn, intent, "pm_card_chargeDeclined" if failed else "pm_card_visa")
-    return intent
 
 
 def _dispute_intent(turn: Turn, intent_id: str, body: Body) -> Record:
@@ -193,7 +178,7 @@ async def _get_chaos(request: web.Request) -> web.StreamResponse:
 
 async def _set_chaos(request: web.Request) -> web.StreamResponse:
     """`{"seed": n}` with `preset` (`calm`, `bad_day`) or `rates`; answers with the place where it begins."""
-    body = await _body(request)
+    body = await body_of(request)
     given = body.fields.get("rates")
     try:
         rates = PRESETS[body.word("preset", tuple(PRESETS))] if given is None else rates_from(given)
@@ -205,7 +190,7 @@ async def _set_chaos(request: web.Request) -> web.StreamResponse:
 
 async def _add_api_fault(request: web.Request) -> web.StreamResponse:
     """`{"kind": "status"|"drop_before"|"drop_after", "path": "/v1/…", "times": n, "status": n}`."""
-    body = await _body(request)
+    body = await body_of(request)
     path, status = body.fields.get("path", "/v1/"), body.whole("status")
     if not isinstance(path, str) or not path.startswith("/v1/"):
         raise invalid("path", "must begin with /v1/")
@@ -248,6 +233,7 @@ async def _journal(request: web.Request) -> web.StreamResponse:
             "created": event.created,
             "object_id": event.object_id,
             "body_sha256": event.body_sha256,
+            "chaos_number": event.chaos_index,
             "dropped": event.dropped,
             "delivered": event.delivered_at is not None,
             "gave_up": event.gave_up,
@@ -263,7 +249,7 @@ async def _journal(request: web.Request) -> web.StreamResponse:
 
 async def _settle(request: web.Request) -> web.StreamResponse:
     """`{"timeout_s": n}`: answers when nothing is scheduled any more, or when the time is over."""
-    body = await _body(request)
+    body = await body_of(request)
     timeout_s = body.fields.get("timeout_s", 30.0)
     if (
         isinstance(timeout_s, bool)

@@ -20,11 +20,12 @@ from typing import Any
 from runtime.settings import EXIT_BAD_SETTINGS
 from runtime.values import Secret
 
+from .demo_books import PAGE_OF_KIND, Evidence, Verdict, books_lines
 from .demo_customers import Customers, account_ids
 from .demo_http import DemoError, Http, Place
 from .demo_plan import Plan, plan
 from .demo_progress import Progress
-from .demo_summary import Evidence, Verdict, books_lines, judge, table
+from .demo_summary import judge, table
 
 events_per_s_min = 100
 """Pace of a small run: 2,000 events take twenty seconds, which two cores keep up with."""
@@ -158,7 +159,17 @@ class Run:
         stats = since(self.before, await http.look("stats"))
         books = await http.look("books")
         balances = await http.balances(list(books["accounts"]))
-        return Evidence(journal, stats, deliveries, books, balances, self.customers.unbelievable_sessions)
+        statuses = {kind: await http.statuses(kind, books[page]) for kind, page in PAGE_OF_KIND.items()}
+        return Evidence(
+            journal,
+            stats,
+            deliveries,
+            books,
+            balances,
+            self.customers.unbelievable_sessions,
+            statuses,
+            await http.units(books["sellers"]),
+        )
 
 
 async def demo(place: Place, run: Run, deadline_s: float) -> int:
@@ -194,7 +205,7 @@ def report(evidence: Evidence, verdict: Verdict, seed: int) -> None:
         f"  {provoked} sales were unbelievable on purpose: quarantined, and nobody is credited.\n"
     )
     sys.stdout.write("  Forged deliveries beyond 60 a minute share one row of the log.\n\nBooks\n\n")
-    sys.stdout.write(books_lines(evidence.books, evidence.balances))
+    sys.stdout.write(books_lines(evidence))
     for fault in verdict.faults:
         sys.stdout.write(f"\nFAULT: {fault}")
     sys.stdout.write("\nThe books agree; nothing is lost.\n" if verdict.good else "\n")

@@ -9,7 +9,8 @@ import uuid
 from typing import Any
 
 from .demo_http import DemoError, Http
-from .demo_plan import Step, Story
+from .demo_shop import Shoppers, Subscribers
+from .demo_story import Step, Story
 
 
 class Customers:
@@ -23,12 +24,22 @@ class Customers:
         self._payments: dict[int, str] = {}
         self._refunds: dict[tuple[int, int], str] = {}
         self._disputes: dict[int, str] = {}
+        self._subscribers = Subscribers(http, self._post, accounts, run)
+        self._shoppers = Shoppers(http, self._post, accounts, run)
         self.unbelievable_sessions: set[str] = set()
         """Sessions that are paid and must yet credit nobody."""
 
     async def take(self, story: Story, number: int, step: Step) -> None:
         """Takes one step; `number` is its place in the plan and makes its idempotency key."""
         key = f"demo-{self._run}-{number}"
+        if step.verb in Subscribers.verbs:
+            payment = await self._subscribers.take(story, step, key)
+            if payment is not None:
+                self._payments[story.number] = payment
+            return
+        if step.verb in Shoppers.verbs:
+            self._payments[story.number] = await self._shoppers.take(story, step, key)
+            return
         match step.verb:
             case "open":
                 session = await self._post("/v1/checkout/sessions", self._checkout(story), key, step)

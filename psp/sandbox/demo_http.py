@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ request_timeout_s = 30.0
 """One request; settling waits on the sandbox's side for less than this."""
 health_poll_s = 0.2
 balances_at_once = 8
-"""Balance requests in flight: enough to be quick, few enough to leave the processes their two cores."""
+"""Reads of Sluice's state in flight: enough to be quick, few enough to leave the processes two cores."""
 page_rows = 200
 """The audit API's largest page."""
 
@@ -68,18 +68,24 @@ class Http:
 
     async def stripe(self, path: str, params: Mapping[str, Any], key: str) -> dict[str, Any]:
         """A POST to the PSP's API under an idempotency key."""
-        headers = {
-            "Authorization": f"Bearer {self._place.stripe_key.reveal()}",
+        headers = self._stripe_key() | {
             "Idempotency-Key": key,
             "Content-Type": "application/x-www-form-urlencoded",
         }
         body = urlencode(flat(params)).encode()
         return await self._json("POST", self._place.sandbox_url + path, headers=headers, data=body)
 
+    async def stripe_get(self, path: str) -> dict[str, Any]:
+        """A GET from the PSP's API."""
+        return await self._json("GET", self._place.sandbox_url + path, headers=self._stripe_key())
+
+    async def stripe_delete(self, path: str) -> dict[str, Any]:
+        """A DELETE at the PSP's API, which needs no idempotency key: a second one finds nothing."""
+        return await self._json("DELETE", self._place.sandbox_url + path, headers=self._stripe_key())
+
     async def stripe_account(self) -> str:
         """The id of the PSP account: it ties the demo's accounts to the books that hold them."""
-        headers = {"Authorization": f"Bearer {self._place.stripe_key.reveal()}"}
-        return str((await self._json("GET", f"{self._place.sandbox_url}/v1/account", headers=headers))["id"])
+        return str((await self.stripe_get("/v1/account"))["id"])
 
     async def control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A POST to the sandbox's control plane."""
@@ -131,6 +137,31 @@ class Http:
 
         return dict(await asyncio.gather(*map(one, accounts)))
 
+    async def statuses(self, kind: str, ids: Iterable[str]) -> dict[str, str]:
+        """What Sluice says of each object of a kind, `unknown` of one that it has never heard of."""
+        states = await self._explained(kind, ids)
+        return {object_id: str(state.get("status", "unknown")) for object_id, state in states.items()}
+
+    async def units(self, accounts: Iterable[str]) -> dict[str, dict[str, int]]:
+        """The balances of each account by unit, in minor units."""
+        states = await self._explained("account", accounts)
+        return {
+            account: {balance["unit"]: int(balance["amount_minor"]) for balance in state.get("balances", ())}
+            for account, state in states.items()
+        }
+
+    async def _explained(self, kind: str, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Today's row of each object, `{}` where there is none."""
+        gate = asyncio.Semaphore(balances_at_once)
+
+        async def one(object_id: str) -> tuple[str, dict[str, Any]]:
+            async with gate:
+                path = f"/audit/explain/{kind}/{object_id}"
+                answer = await self._sluice("GET", path, absent_is_empty=True)
+            return object_id, dict(answer.get("state", {}))
+
+        return dict(await asyncio.gather(*map(one, ids)))
+
     async def reconcile(self) -> None:
         """Asks Sluice to reconcile now. Its own interval is the guarantee, so a refusal is fine."""
         with contextlib.suppress(DemoError):
@@ -154,6 +185,9 @@ class Http:
                 if time.monotonic() > deadline:
                     raise DemoError(f"{url} is not healthy: {met}")
                 await asyncio.sleep(health_poll_s)
+
+    def _stripe_key(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._place.stripe_key.reveal()}"}
 
     async def _sluice(
         self,

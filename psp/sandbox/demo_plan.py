@@ -8,43 +8,20 @@ asked for.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .demo_plan_orders import ORDERS
+from .demo_plan_subscriptions import SUBSCRIPTIONS
+from .demo_story import Step, Story, Tell, dispute, refund, repeated_requests
+
+SELLS_ORDERS = False
+"""Whether the plan sells orders and passes their money on to sellers."""
 
 events_per_account = 40
 """About six purchases with their reversals: several per account, as the books are per account."""
 accounts_min = 3
-repeated_requests = 0.05
-"""Share of requests that the customer sends twice under one idempotency key, as an impatient client does."""
 _sizes = (100, 250, 300, 1_000, 5_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One action of a story. `amount` is in minor units; `which` counts the story's refunds from 0."""
-
-    verb: str
-    events: int
-    amount: int | None = None
-    which: int = 0
-    outcome: str | None = None
-    inquiry: bool = False
-    twice: bool = False
-
-
-@dataclass(slots=True)
-class Story:
-    """One purchase: who buys what, and what happens to it. `expects` is what a receiver must make of it."""
-
-    number: int
-    kind: str
-    account: int
-    credits: int
-    total: int
-    currency: str = "usd"
-    metadata: dict[str, str] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    expects: str = "handled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +39,13 @@ def gross(credit_cents: int) -> int:
     return -(-(credit_cents + 30) * 1000 // 971)
 
 
-def plan(seed: int, events: int) -> Plan:
-    """At least `events` events, all decided by the seed."""
+def plan(seed: int, events: int, weights: Mapping[Tell, int] | None = None) -> Plan:
+    """At least `events` events, all decided by the seed; `weights` say how often each story is told."""
     draw = random.Random(f"demo:{seed}")
     accounts = max(accounts_min, events // events_per_account)
     stories: list[Story] = []
     made = 0
-    unbelievable: tuple[_Tell, ...] = (
+    unbelievable: tuple[Tell, ...] = (
         _no_account,
         _words_for_credits,
         _no_credits,
@@ -77,9 +54,10 @@ def plan(seed: int, events: int) -> Plan:
     )
     for tell in unbelievable:
         made += _add(stories, draw, accounts, tell)
-    names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+    weights = weights or WEIGHTS
+    tells, shares = list(weights), list(weights.values())
     while made < events:
-        made += _add(stories, draw, accounts, draw.choices(names, weights)[0])
+        made += _add(stories, draw, accounts, draw.choices(tells, shares)[0])
     placed: list[tuple[float, int, int, Step]] = []
     for story in stories:
         at = draw.random()
@@ -90,15 +68,12 @@ def plan(seed: int, events: int) -> Plan:
     return Plan(stories, [(number, step) for _, number, _, step in placed], accounts, made)
 
 
-def _add(stories: list[Story], draw: random.Random, accounts: int, tell: _Tell) -> int:
+def _add(stories: list[Story], draw: random.Random, accounts: int, tell: Tell) -> int:
     size = draw.choice((*_sizes, draw.randint(20, 20_000)))
     story = Story(len(stories), tell.__name__.strip("_"), draw.randrange(accounts), size, gross(size))
     tell(story, draw)
     stories.append(story)
     return sum(step.events for step in story.steps)
-
-
-_Tell = Callable[[Story, random.Random], None]
 
 
 def _bought(story: Story, draw: random.Random) -> None:
@@ -123,18 +98,12 @@ def _off_session(story: Story, draw: random.Random) -> None:
 
 def _off_session_refunded(story: Story, draw: random.Random) -> None:
     _off_session(story, draw)
-    _refund(story, draw, draw.randint(1, story.total))
-
-
-def _refund(story: Story, draw: random.Random, amount: int | None) -> None:
-    which = sum(step.verb == "refund" for step in story.steps)
-    twice = draw.random() < repeated_requests
-    story.steps.append(Step("refund", 4, amount=amount, which=which, twice=twice))
+    refund(story, draw, draw.randint(1, story.total))
 
 
 def _refunded(story: Story, draw: random.Random) -> None:
     _bought(story, draw)
-    _refund(story, draw, None)
+    refund(story, draw, None)
 
 
 def _refunded_in_parts(story: Story, draw: random.Random) -> None:
@@ -143,19 +112,19 @@ def _refunded_in_parts(story: Story, draw: random.Random) -> None:
     left = story.total
     for _ in range(draw.randint(2, 3)):
         part = draw.randint(1, max(1, left // 2))
-        _refund(story, draw, part)
+        refund(story, draw, part)
         left -= part
     if draw.random() < 1 / 3:
-        _refund(story, draw, None)
+        refund(story, draw, None)
 
 
 def _refund_failed(story: Story, draw: random.Random) -> None:
     """A refund that succeeds and comes back; sometimes the merchant then refunds again."""
     _bought(story, draw)
-    _refund(story, draw, draw.choice((None, draw.randint(1, story.total))))
+    refund(story, draw, draw.choice((None, draw.randint(1, story.total))))
     story.steps.append(Step("fail_refund", 3))
     if draw.random() < 0.5:
-        _refund(story, draw, draw.randint(1, story.total))
+        refund(story, draw, draw.randint(1, story.total))
 
 
 def _debit_refunded(story: Story, draw: random.Random) -> None:
@@ -166,33 +135,26 @@ def _debit_refunded(story: Story, draw: random.Random) -> None:
     story.steps.append(Step(verb, 3))
 
 
-def _dispute(story: Story, draw: random.Random, outcome: str, amount: int | None, *, inquiry: bool) -> None:
-    story.steps.append(Step("dispute", 1 if inquiry else 2, amount=amount, inquiry=inquiry))
-    if draw.random() < 0.7:
-        story.steps.append(Step("answer", 1))
-    story.steps.append(Step("close", 2 if outcome == "won" and not inquiry else 1, outcome=outcome))
-
-
 def _dispute_lost(story: Story, draw: random.Random) -> None:
     _bought(story, draw)
-    _dispute(story, draw, "lost", None, inquiry=False)
+    dispute(story, draw, "lost", None, inquiry=False)
 
 
 def _dispute_won(story: Story, draw: random.Random) -> None:
     _bought(story, draw)
-    _dispute(story, draw, "won", draw.choice((None, draw.randint(1, story.total))), inquiry=False)
+    dispute(story, draw, "won", draw.choice((None, draw.randint(1, story.total))), inquiry=False)
 
 
 def _inquired(story: Story, draw: random.Random) -> None:
     _bought(story, draw)
-    _dispute(story, draw, "lost", None, inquiry=True)
+    dispute(story, draw, "lost", None, inquiry=True)
 
 
 def _refunded_and_disputed(story: Story, draw: random.Random) -> None:
     """Part is refunded, then the bank takes all of it: together more than was ever paid."""
     _bought(story, draw)
-    _refund(story, draw, draw.randint(1, story.total))
-    _dispute(story, draw, draw.choice(("lost", "won")), None, inquiry=False)
+    refund(story, draw, draw.randint(1, story.total))
+    dispute(story, draw, draw.choice(("lost", "won")), None, inquiry=False)
 
 
 def _abandoned(story: Story, draw: random.Random) -> None:
@@ -237,7 +199,7 @@ def _unbelievable(story: Story) -> None:
     story.steps += [Step("open", 0), Step("pay", 4)]
 
 
-_WEIGHTS: dict[_Tell, int] = {
+TOPUPS: dict[Tell, int] = {
     _bought: 38,
     _declined_once: 6,
     _debited: 10,
@@ -255,4 +217,6 @@ _WEIGHTS: dict[_Tell, int] = {
     _abandoned: 2,
     _foreign: 4,
 }
-"""How often each story is told, in shares of their sum."""
+"""How often each story of prepaid credits is told, in shares of the sum of all."""
+WEIGHTS = TOPUPS | SUBSCRIPTIONS | (ORDERS if SELLS_ORDERS else {})
+"""Everything that the demo sells."""

@@ -8,41 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from .demo_books import Evidence, Verdict, judge_books
 
 FINAL = frozenset({"applied", "ignored", "superseded", "quarantined"})
 """States in which an event has been handled and says so."""
-examples_max = 5
-"""Ids named per fault."""
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What was collected after a run."""
-
-    journal: list[dict[str, Any]]
-    stats: dict[str, Any]
-    deliveries: list[dict[str, Any]]
-    books: dict[str, Any]
-    balances: dict[str, int]
-    unbelievable_sessions: set[str]
-
-
-@dataclass(slots=True)
-class Verdict:
-    """`waiting` counts events that have no final state yet, `missing` those of them that are not in the
-    log at all; `faults` are sentences, empty where everything is as promised."""
-
-    waiting: int = 0
-    missing: int = 0
-    faults: list[str] = field(default_factory=list)
-    rows: list[tuple[str, str, str]] = field(default_factory=list)
-
-    @property
-    def good(self) -> bool:
-        """Nothing is lost, nothing waits, the books agree."""
-        return not self.faults and not self.waiting
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -57,7 +28,7 @@ def judge(evidence: Evidence) -> Verdict:
     _judge_quarantined(evidence, rows_of, verdict)
     _judge_forged(evidence.stats, verdict)
     _judge_refused(evidence, verdict)
-    _judge_books(evidence, verdict)
+    judge_books(evidence, verdict)
     verdict.rows = _rows(evidence, rows_of, states)
     return verdict
 
@@ -78,7 +49,7 @@ def _judge_events(
         if state not in FINAL:
             unhandled.append(f"{event_id} ({state})")
     verdict.waiting = len(unhandled)
-    _fault(verdict, "events without a final state", unhandled)
+    verdict.fault("events without a final state", unhandled)
     return states
 
 
@@ -99,7 +70,7 @@ def _judge_acknowledged(
             entry["conflict_acknowledged"] and kept[entry["conflict_sha256"]] < entry["conflict_acknowledged"]
         ):
             lost.append(f"{entry['id']} (its second body)")
-    _fault(verdict, "events with an acknowledged delivery that is not in the log", lost)
+    verdict.fault("events with an acknowledged delivery that is not in the log", lost)
 
 
 def _judge_quarantined(
@@ -116,8 +87,8 @@ def _judge_quarantined(
     strange = [f"{event_id} ({found[event_id]['last_error']})" for event_id in found.keys() - expected]
     handled = {event_id for event_id in expected if event_id in rows_of} - found.keys()
     believed = [event_id for event_id in handled if rows_of[event_id][0]["state"] in FINAL]
-    _fault(verdict, "events in quarantine that should not be", strange)
-    _fault(verdict, "unbelievable sales that are not in quarantine", believed)
+    verdict.fault("events in quarantine that should not be", strange)
+    verdict.fault("unbelievable sales that are not in quarantine", believed)
 
 
 def _judge_forged(stats: Mapping[str, Any], verdict: Verdict) -> None:
@@ -142,7 +113,7 @@ def _judge_refused(evidence: Evidence, verdict: Verdict) -> None:
         for name, count in evidence.stats["refused"].items()
         if logged[name] < count
     ]
-    _fault(verdict, "kinds of refusals are not all in the log", lost)
+    verdict.fault("kinds of refusals are not all in the log", lost)
 
 
 def _refused(deliveries: Iterable[Mapping[str, Any]]) -> Counter[str]:
@@ -152,25 +123,6 @@ def _refused(deliveries: Iterable[Mapping[str, Any]]) -> Counter[str]:
         if item["verdict"] != "ok":
             counted[item["verdict"]] += int(item.get("requests") or 1)
     return counted
-
-
-def _judge_books(evidence: Evidence, verdict: Verdict) -> None:
-    different = [
-        f"{account} (sandbox {entry['credits']}, Sluice {evidence.balances.get(account, 0)})"
-        for account, entry in evidence.books["accounts"].items()
-        if entry["credits"] != evidence.balances.get(account, 0)
-    ]
-    _fault(verdict, "accounts differ", different)
-    for currency, money in evidence.books["money"].items():
-        if not money["balanced"]:
-            verdict.faults.append(f"the sandbox's own {currency} books do not balance")
-
-
-def _fault(verdict: Verdict, what: str, examples: Iterable[str]) -> None:
-    named = sorted(examples)
-    if named:
-        more = f" and {len(named) - examples_max} more" if len(named) > examples_max else ""
-        verdict.faults.append(f"{len(named)} {what}: {', '.join(named[:examples_max])}{more}")
 
 
 def _rows(
@@ -228,21 +180,3 @@ def table(rows: Iterable[tuple[str, str, str]]) -> str:
     drawn = [f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in lines]
     drawn.insert(1, "  " + "-" * (sum(widths) + 4))
     return "\n".join(drawn) + "\n"
-
-
-def books_lines(books: Mapping[str, Any], balances: Mapping[str, int]) -> str:
-    """The totals of both books, and every account that differs."""
-    accounts = books["accounts"]
-    ours = sum(balances.get(account, 0) for account in accounts)
-    agreeing = sum(entry["credits"] == balances.get(account, 0) for account, entry in accounts.items())
-    total = books["totals"]["credits"]
-    lines = [f"  credits: sandbox {total}, Sluice {ours}; {agreeing} of {len(accounts)} accounts agree"]
-    for account, entry in accounts.items():
-        if entry["credits"] != balances.get(account, 0):
-            lines.append(f"    {account}: sandbox {entry['credits']}, Sluice {balances.get(account, 0)}")
-    for currency, money in books["money"].items():
-        lines.append(
-            f"  {currency}: charged {money['charged']}, refunded {money['refunded']}, "
-            f"disputed {money['disputed']}, net {money['net']} (minor units)"
-        )
-    return "\n".join(lines) + "\n"

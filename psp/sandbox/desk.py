@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,10 +11,13 @@ from typing import Any
 
 from .chaos import Chaos, Rates
 from .delivery import Deliverer, Patience
+from .errors import StripeError
 from .ids import Mint, account_chars, random_text
+from .records import Transfer
 from .settings import Settings
 from .store import Store
 from .turn import Cause, Turn
+from .versions import api_version
 from .view import View
 
 
@@ -59,12 +62,22 @@ class Desk:
             patience=patience or Patience(),
         )
         self.api_faults: deque[ApiFault] = deque()
+        self._reversals_refused = Counter[str]()
+        self.events_version = self.store.setting("events_version") or api_version
         self.chaos = self._remembered_chaos()
 
     @contextmanager
     def turn(self, cause: Cause | None = None) -> Iterator[Turn]:
         """One unit of work: kept and told to the world at its end, or undone by an exception."""
-        turn = Turn(self.store, self.view, self.mint, self.chaos, self.now_s(), cause or Cause())
+        turn = Turn(
+            self.store,
+            self.view,
+            self.mint,
+            self.chaos,
+            self.now_s(),
+            cause or Cause(),
+            events_version=self.events_version,
+        )
         with self.store.transaction():
             yield turn
         self.deliverer.accept(turn.events)
@@ -76,6 +89,27 @@ class Desk:
             self.chaos = Chaos(seed, rates, from_seq)
             self.store.run("put_setting", name="chaos", value=json.dumps(asdict(self.chaos)))
         return self.chaos
+
+    def set_events_version(self, version: str) -> None:
+        """From the next event on, bodies are written in this version's shape; what exists stays as it is."""
+        self.store.run("put_setting", name="events_version", value=version)
+        self.events_version = version
+
+    def refuse_reversal(self, transfer_id: str) -> None:
+        """Raises StripeError 429 or 500 where chaos has that in store for this transfer. Neither has begun to
+        work, so neither is saved under an idempotency key: the same request may succeed the next time.
+        """
+        transfer = self.store.get(Transfer, transfer_id)
+        if transfer is None:
+            return
+        refusals = self.chaos.reversal_refusals(transfer.chaos_number)
+        met = self._reversals_refused[transfer.id]
+        if met >= len(refusals):
+            return
+        self._reversals_refused[transfer.id] += 1
+        if refusals[met] == 429:
+            raise StripeError("Too many requests hit the API too quickly.", status=429, code="rate_limit")
+        raise StripeError("An unexpected error occurred.", status=500, kind="api_error")
 
     def _remembered_chaos(self) -> Chaos:
         text = self.store.setting("chaos")

@@ -157,6 +157,13 @@ class Params:
             raise invalid(key, f"holds at most {limits.metadata_pairs_max} keys")
         return found
 
+    def metadata_onto(self, kept: dict[str, str]) -> dict[str, str]:
+        """Kept metadata with what is given put over it; an empty value takes its key away."""
+        given = self.metadata()
+        return {
+            name: value for name, value in kept.items() if name not in self.inner("metadata").fields
+        } | given
+
 
 def _index(list_of: Params) -> type[int]:
     """The sort key of list indices; raises StripeError where a key is not one."""

@@ -25,8 +25,9 @@ The referrer stays on for this origin: without it browsers send the form with `O
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:3rem auto;padding:0 1rem;color:#1a1f36}"
-    "td{padding:.25rem 1rem .25rem 0}td:last-child{text-align:right}button{font:inherit;padding:.6rem 1rem;"
-    "margin:.25rem .5rem .25rem 0;border:1px solid #1a1f36;border-radius:.4rem;background:#fff}"
+    "td{padding:.25rem 1rem .25rem 0}td:last-child{text-align:right}tr:last-child{font-weight:bold}"
+    "button{font:inherit;padding:.6rem 1rem;margin:.25rem .5rem .25rem 0;border:1px solid #1a1f36;"
+    "border-radius:.4rem;background:#fff}"
     "button.pay{background:#1a1f36;color:#fff}"
 )
 _BUTTONS = (
@@ -65,28 +66,30 @@ async def _pay(request: web.Request) -> web.StreamResponse:
 
 
 def _html(session: CheckoutSession, note: str) -> web.Response:
-    rows = "".join(
-        f"<tr><td>{escape(line['name'])}</td><td>{line['quantity']} × {line['unit_amount']}</td></tr>"
-        for line in session.line_items
-    )
+    lines = [(line["name"], f"{line['quantity']} × {line['unit_amount']}") for line in session.line_items]
     buttons = ""
     if session.status == "open":
-        buttons = "".join(_button(css, value, text) for css, value, text in _BUTTONS)
+        buttons = "".join(button(css, value, text) for css, value, text in _BUTTONS)
     elif session.payment_status == "unpaid" and session.status == "complete":
         note = note or "The bank has not answered yet."
-        buttons = _button("", "debit_succeeds", "The bank pays") + _button(
+        buttons = button("", "debit_succeeds", "The bank pays") + button(
             "", "debit_fails", "The bank refuses"
         )
-    total = f"<b>{session.amount_total} {escape(session.currency)} (minor units)</b>"
+    lines.append(("Total", f"{session.amount_total} {session.currency} (minor units)"))
+    return page("Sandbox checkout", lines, f"{session.status}, {session.payment_status}. {note}", buttons)
+
+
+def page(title: str, lines: list[tuple[str, str]], note: str, buttons: str) -> web.Response:
+    """A page with a table of two columns, a note, and one form with these buttons."""
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in lines)
     body = (
-        "<!doctype html><html lang=en><head><meta charset=utf-8><title>Pay</title>"
-        f"<style>{_STYLE}</style></head><body><h1>Sandbox checkout</h1>"
-        f"<table>{rows}<tr><td><b>Total</b></td><td>{total}</td></tr></table>"
-        f"<p>{escape(session.status)}, {escape(session.payment_status)}. {escape(note)}</p>"
-        f"<form method=post>{buttons}</form></body></html>"
+        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{escape(title)}</title>"
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+        f"<table>{rows}</table><p>{escape(note)}</p><form method=post>{buttons}</form></body></html>"
     )
     return web.Response(text=body, content_type="text/html", headers=_HEADERS)
 
 
-def _button(css: str, value: str, text: str) -> str:
+def button(css: str, value: str, text: str) -> str:
+    """A button that posts `method=value`."""
     return f'<button class="{css}" name="method" value="{value}">{escape(text)}</button>'

@@ -20,6 +20,8 @@ api_faults_max = 1_000
 # --- money --------------------------------------------------------------------------------------------------
 amount_minor_max = 99_999_999
 """Largest charge in minor units: Stripe takes eight digits."""
+quantity_max = 999_999
+"""Most units of one price that a subscription may hold."""
 metadata_pairs_max = 50
 metadata_key_chars_max = 40
 metadata_value_chars_max = 500

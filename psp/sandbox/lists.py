@@ -11,9 +11,14 @@ from .forms import Params
 from .records import Event, Record
 from .view import NOUNS, View, everything, listed
 
+_WORDS = ("charge", "payment_intent", "customer", "subscription", "destination", "transfer_group", "status")
+"""Filters that are one word; each list reads those it knows."""
 
-def page(view: View, kind: type[Record], url: str, params: Params, now_s: int) -> dict[str, Any]:
-    """One page of a list, newest first, in Stripe's shape."""
+
+def page(
+    view: View, kind: type[Record], url: str, params: Params, now_s: int, *, of: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """One page of a list, newest first, in Stripe's shape; `of` names the parent where a list has one."""
     limit = params.integer("limit")
     if limit is not None and not 1 <= limit <= limits.list_rows_max:
         raise invalid("limit", f"must be between 1 and {limits.list_rows_max}")
@@ -21,8 +26,9 @@ def page(view: View, kind: type[Record], url: str, params: Params, now_s: int) -
     if after is not None and before is not None:
         raise StripeError("You cannot use both starting_after and ending_before.", param="ending_before")
     filters = everything | _created(params)
-    for name in ("charge", "payment_intent", "customer", "status"):
+    for name in _WORDS:
         filters[name] = params.text(name)
+    filters |= of or {}
     if kind is Event:
         filters |= _of_events(params)
         filters["created_min"] = max(_whole(filters["created_min"]), now_s - limits.event_kept_s)

@@ -140,7 +140,7 @@ def payment_intent(intent: PaymentIntent) -> Shape:
         "statement_descriptor_suffix": None,
         "status": intent.status,
         "transfer_data": None,
-        "transfer_group": None,
+        "transfer_group": intent.transfer_group,
     }
 
 
@@ -204,7 +204,7 @@ def charge(record: Charge, movements: list[Movement]) -> Shape:
         "statement_descriptor_suffix": None,
         "status": record.status,
         "transfer_data": None,
-        "transfer_group": None,
+        "transfer_group": record.transfer_group,
     }
 
 
@@ -311,7 +311,11 @@ def dispute(record: Dispute, movements: list[Movement]) -> Shape:
 def balance_transaction(movement: Movement) -> Shape:
     """One movement as the merchant's balance sees it: what leaves it is negative."""
     amount = movement.amount if movement.payee == "merchant" else -movement.amount
-    word = {"dispute": "adjustment", "dispute_reversal": "adjustment"}.get(movement.kind, movement.kind)
+    word = {
+        "dispute": "adjustment",
+        "dispute_reversal": "adjustment",
+        "transfer_reversal": "transfer_refund",
+    }.get(movement.kind, movement.kind)
     return {
         "id": movement.id,
         "object": "balance_transaction",

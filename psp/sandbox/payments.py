@@ -163,14 +163,16 @@ def create_intent(turn: Turn, params: Params) -> PaymentIntent:
         customer=params.text("customer"),
         description=params.text("description"),
         payment_method=payment_method,
+        transfer_group=params.text("transfer_group"),
     )
     if confirm:
-        return confirm_intent(turn, intent, payment_method)
+        attempt(turn, intent, payment_method)
+        raise_if_declined(turn, intent)
     return intent
 
 
-def confirm_intent(turn: Turn, intent: PaymentIntent, payment_method: str | None) -> PaymentIntent:
-    """Charges a payment that waits for it; raises StripeError 402 where the card is declined."""
+def attempt(turn: Turn, intent: PaymentIntent, payment_method: str | None) -> None:
+    """Charges a payment that waits for it; a decline leaves it waiting for another card."""
     if intent.status not in {"requires_payment_method", "requires_confirmation"}:
         raise state(
             f"You cannot confirm a payment that is {intent.status}.", "payment_intent_unexpected_state"
@@ -179,20 +181,24 @@ def confirm_intent(turn: Turn, intent: PaymentIntent, payment_method: str | None
     if method is None:
         raise missing("payment_method")
     charge_now(turn, intent, method)
-    if intent.last_error is not None:
-        shown = turn.view.show(intent)
-        error = shown["last_payment_error"]
-        raise StripeError(
-            error["message"],
-            status=402,
-            kind="card_error",
-            code=error["code"],
-            decline_code=error["decline_code"],
-            executed=True,
-            charge=intent.latest_charge,
-            payment_intent=shown,
-        )
-    return intent
+
+
+def raise_if_declined(turn: Turn, intent: PaymentIntent) -> None:
+    """Raises StripeError 402 where the card was declined; what was written is kept, as at Stripe."""
+    if intent.last_error is None:
+        return
+    shown = turn.view.show(intent)
+    error = shown["last_payment_error"]
+    raise StripeError(
+        error["message"],
+        status=402,
+        kind="card_error",
+        code=error["code"],
+        decline_code=error["decline_code"],
+        executed=True,
+        charge=intent.latest_charge,
+        payment_intent=shown,
+    )
 
 
 def cancel_intent(turn: Turn, intent: PaymentIntent, reason: str | None) -> PaymentIntent:
@@ -217,6 +223,7 @@ def new_intent(
     checkout_session: str | None = None,
     description: str | None = None,
     payment_method: str | None = None,
+    transfer_group: str | None = None,
 ) -> PaymentIntent:
     """A payment that has taken nothing yet."""
     intent_id = turn.mint.id("pi")
@@ -232,6 +239,7 @@ def new_intent(
         customer=customer,
         description=description,
         payment_method=payment_method,
+        transfer_group=transfer_group,
     )
     turn.store.insert(intent)
     turn.emit("payment_intent.created", intent)
@@ -308,6 +316,7 @@ def _new_charge(
         payment_method=payment_method,
         payment_method_type=kind,
         failure_code=failure_code,
+        transfer_group=intent.transfer_group,
     )
     turn.store.insert(charge)
     return charge

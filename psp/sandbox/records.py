@@ -47,6 +47,7 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
     last_error: str | None = None
     canceled_at: int | None = None
     cancellation_reason: str | None = None
+    transfer_group: str | None = None
 
 
 class Charge(msgspec.Struct, kw_only=True):
@@ -65,6 +66,7 @@ class Charge(msgspec.Struct, kw_only=True):
     failure_code: str | None = None
     amount_refunded: int = 0
     disputed: bool = False
+    transfer_group: str | None = None
 
 
 class Refund(msgspec.Struct, kw_only=True):
@@ -99,6 +101,96 @@ class Dispute(msgspec.Struct, kw_only=True):
     funds_reinstated: bool = False
 
 
+class Price(msgspec.Struct, kw_only=True):
+    """What one unit costs per interval (`day`, `week`, `month`, `year`)."""
+
+    id: str
+    created: int
+    currency: str
+    unit_amount: int
+    interval: str
+    product: str
+    nickname: str | None = None
+    metadata: dict[str, str]
+
+
+class Subscription(msgspec.Struct, kw_only=True):
+    """A subscription to one price. `item` is the id of its one line, `trial_end` stays after the trial."""
+
+    id: str
+    created: int
+    customer: str
+    status: str
+    item: str
+    price: str
+    quantity: int
+    currency: str
+    metadata: dict[str, str]
+    default_payment_method: str | None = None
+    current_period_start: int
+    current_period_end: int
+    trial_end: int | None = None
+    cancel_at_period_end: bool = False
+    canceled_at: int | None = None
+    ended_at: int | None = None
+    latest_invoice: str | None = None
+
+
+class Invoice(msgspec.Struct, kw_only=True):
+    """An invoice of a subscription for one period. `payment` is the id that ties it to its payment intent,
+    which an invoice over nothing does not have.
+    """
+
+    id: str
+    created: int
+    subscription: str
+    customer: str
+    status: str
+    billing_reason: str
+    number: str
+    amount_due: int
+    amount_paid: int = 0
+    currency: str
+    subscription_metadata: dict[str, str]
+    period_start: int
+    period_end: int
+    attempt_count: int = 0
+    payment: str
+    payment_intent: str | None = None
+    finalized_at: int | None = None
+    paid_at: int | None = None
+    voided_at: int | None = None
+
+
+class Transfer(msgspec.Struct, kw_only=True):
+    """Money passed on to a connected account; `amount_reversed` of it has come back. `chaos_number` is
+    that of its first event and decides how its reversals fare.
+    """
+
+    id: str
+    created: int
+    amount: int
+    amount_reversed: int = 0
+    currency: str
+    destination: str
+    description: str | None = None
+    transfer_group: str | None = None
+    source_transaction: str | None = None
+    metadata: dict[str, str]
+    chaos_number: int
+
+
+class TransferReversal(msgspec.Struct, kw_only=True):
+    """Money that a connected account has given back."""
+
+    id: str
+    created: int
+    transfer: str
+    amount: int
+    currency: str
+    metadata: dict[str, str]
+
+
 class Movement(msgspec.Struct, kw_only=True):
     """Money from one account to another; every change of money is exactly one of these."""
 
@@ -113,7 +205,9 @@ class Movement(msgspec.Struct, kw_only=True):
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """The bytes that are delivered and what became of them. `seq` is the event's place."""
+    """The bytes that are delivered and what became of them. `seq` is the event's place, `chaos_index` the
+    number that decided its misfortunes: negative beside the plan, see `Turn.emit`.
+    """
 
     seq: int = 0
     id: str
@@ -143,4 +237,18 @@ class SavedAnswer(msgspec.Struct, kw_only=True):
     body: bytes
 
 
-Record = CheckoutSession | PaymentIntent | Charge | Refund | Dispute | Movement | Event | SavedAnswer
+Record = (
+    CheckoutSession
+    | PaymentIntent
+    | Charge
+    | Refund
+    | Dispute
+    | Price
+    | Subscription
+    | Invoice
+    | Transfer
+    | TransferReversal
+    | Movement
+    | Event
+    | SavedAnswer
+)

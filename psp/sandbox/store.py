@@ -17,11 +17,16 @@ from .records import (
     CheckoutSession,
     Dispute,
     Event,
+    Invoice,
     Movement,
     PaymentIntent,
+    Price,
     Record,
     Refund,
     SavedAnswer,
+    Subscription,
+    Transfer,
+    TransferReversal,
 )
 
 _SQL = Path(__file__).resolve().parent / "sql"
@@ -32,11 +37,18 @@ _TABLES: Mapping[type, str] = {
     Charge: "charge",
     Refund: "refund",
     Dispute: "dispute",
+    Price: "price",
+    Subscription: "subscription",
+    Invoice: "invoice",
+    Transfer: "transfer",
+    TransferReversal: "transfer_reversal",
     Movement: "movement",
     Event: "event",
     SavedAnswer: "saved_answer",
 }
-_JSON_COLUMNS = frozenset({"metadata", "intent_metadata", "line_items"})
+_JSON_COLUMNS = frozenset({"metadata", "intent_metadata", "subscription_metadata", "line_items"})
+_EDITION = 2
+"""Books of the first edition, from before there were subscriptions, are brought up to this when opened."""
 _NEWEST_FIRST = "ORDER BY seq DESC"
 _OLDEST_FIRST = "ORDER BY seq ASC"
 seq_max = 2**62
@@ -55,6 +67,8 @@ class Store:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 5000"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript((_SQL / "schema.sql").read_text(encoding="utf-8"))
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] < _EDITION:
+            self._connection.executescript((_SQL / "schema_2.sql").read_text(encoding="utf-8"))
         parts = _NAME.split((_SQL / "queries.sql").read_text(encoding="utf-8"))
         self._queries = {
             name: text.strip().rstrip(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)

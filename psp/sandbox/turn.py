@@ -14,10 +14,8 @@ from .ids import Mint
 from .records import Event, Movement, Record
 from .signing import encode
 from .store import Store
+from .versions import api_version, earlier_values
 from .view import View
-
-api_version = "2026-10-28.endive"
-"""The version in whose shape every object and event is written: the newest one of the client library."""
 
 _PAYS: dict[str, tuple[str, str]] = {
     "charge": ("customers", "merchant"),
@@ -25,6 +23,8 @@ _PAYS: dict[str, tuple[str, str]] = {
     "refund_failure": ("customers", "merchant"),
     "dispute": ("merchant", "disputes"),
     "dispute_reversal": ("disputes", "merchant"),
+    "transfer": ("merchant", "sellers"),
+    "transfer_reversal": ("sellers", "merchant"),
 }
 """Who pays whom in each kind of movement."""
 
@@ -47,11 +47,32 @@ class Turn:
     chaos: Chaos
     now_s: int
     cause: Cause = field(default_factory=Cause)
+    events_version: str = api_version
     events: list[tuple[Event, Plan]] = field(default_factory=list)
 
-    def emit(self, kind: str, record: Record, previous: dict[str, Any] | None = None) -> None:
-        """Records an event about an object as it is now; `previous` holds the old values of what changed."""
-        thing = self.view.show(record)
+    def look(self, record: Record) -> dict[str, Any]:
+        """The object as an event of this moment would show it: what `emit_change` compares with later."""
+        return self.view.show(record, self.events_version)
+
+    def emit(
+        self, kind: str, record: Record, previous: dict[str, Any] | None = None, *, beside: bool = False
+    ) -> None:
+        """Records an event about an object as it is now; `previous` holds the old values of what changed.
+
+        `beside` keeps events that somebody else's timing brings about, like a reversal that the receiver asks
+        for, from shifting the numbers of all others: one seed then still means one bad day.
+        """
+        self.tell(kind, self.look(record), previous, beside=beside)
+
+    def emit_change(self, kind: str, record: Record, before: dict[str, Any], *, beside: bool = False) -> None:
+        """As `emit`, where `before` is the whole object as `look` showed it before the change."""
+        after = self.look(record)
+        self.tell(kind, after, earlier_values(before, after), beside=beside)
+
+    def tell(
+        self, kind: str, thing: dict[str, Any], previous: dict[str, Any] | None, *, beside: bool = False
+    ) -> None:
+        """Records an event about a shape."""
         data: dict[str, Any] = {"object": thing}
         if previous is not None:
             data["previous_attributes"] = previous
@@ -60,7 +81,7 @@ class Turn:
             {
                 "id": event_id,
                 "object": "event",
-                "api_version": api_version,
+                "api_version": self.events_version,
                 "created": self.now_s,
                 "data": data,
                 "livemode": False,
@@ -69,7 +90,7 @@ class Turn:
                 "type": kind,
             }
         )
-        number = self.chaos.number(int(self.store.rows("last_event_seq")[0]["seq"]) + 1)
+        number = self.next_number(beside=beside)
         plan = self.chaos.plan(number)
         event = Event(
             id=event_id,
@@ -83,6 +104,13 @@ class Turn:
         )
         event.seq = self.store.insert(event)
         self.events.append((event, plan))
+
+    def next_number(self, *, beside: bool = False) -> int:
+        """The next event's number since the seed was set: from 0 upwards, or beside the plan from -1 down."""
+        from_seq = self.chaos.from_seq
+        if beside:
+            return -1 - int(self.store.rows("events_beside_the_plan", from_seq=from_seq)[0]["events"])
+        return int(self.store.rows("last_planned_number", from_seq=from_seq)[0]["number"]) + 1
 
     def move(self, kind: str, source: str, amount: int, currency: str) -> None:
         """Records that money moved, once per kind and source object."""

@@ -58,7 +58,14 @@ async def test_a_refund_that_fails_gives_credits_back(world: World) -> None:
 
     assert (refunded, failed, await world.credits()) == (0, 250, 250 - 125)
     assert (await world.get("books"))["money"] == {
-        "usd": {"charged": 289, "refunded": 145, "disputed": 0, "net": 144, "balanced": True}
+        "usd": {
+            "charged": 289,
+            "refunded": 145,
+            "disputed": 0,
+            "transferred": 0,
+            "net": 144,
+            "balanced": True,
+        }
     }
 
 
@@ -119,6 +126,7 @@ async def test_unbelievable_and_foreign_sales_are_not_in_anybodys_favour(world: 
         "charged": 578,
         "refunded": 0,
         "disputed": 0,
+        "transferred": 0,
         "net": 578,
         "balanced": True,
     }

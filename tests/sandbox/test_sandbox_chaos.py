@@ -10,6 +10,7 @@ import stripe
 
 from psp.sandbox.chaos import BAD_DAY, CALM, FORGERIES, Chaos, Forgery, Rates, enriched, plan, rates_from
 from psp.sandbox.signing import encode, forged, genuine
+from tests.sandbox.worlds import World
 
 SECRET = "whsec_chaos_0123456789"
 NOW = 1_790_000_000
@@ -58,13 +59,40 @@ def test_a_dropped_event_is_never_sent_in_any_form() -> None:
     assert {(p.duplicates_at_s, p.conflict_after_s) for p in dropped} == {((), None)}
 
 
-def test_numbers_count_from_where_the_seed_was_set() -> None:
+async def test_numbers_count_from_where_the_seed_was_set(world: World) -> None:
     """A second run over kept books meets the misfortunes of the first."""
-    first, second = Chaos(5, BAD_DAY, from_seq=0), Chaos(5, BAD_DAY, from_seq=1_234)
+    numbers = []
+    for _ in range(2):
+        chaos = await world.post("chaos", seed=5, preset="calm")
+        await world.buy()
+        journal = await world.get(f"journal?after={chaos['from_seq']}")
+        numbers.append([entry["chaos_number"] for entry in journal["items"]])
 
-    assert [first.plan(first.number(seq)) for seq in range(1, 50)] == [
-        second.plan(second.number(seq)) for seq in range(1_235, 1_284)
-    ]
+    assert numbers == [[0, 1, 2, 3]] * 2
+
+
+async def test_reversals_shift_no_other_number(world: World) -> None:
+    """When a receiver reverses a transfer is up to it; the plan's numbers go on as if it had not."""
+    for number in range(2):
+        transfer = await world.stripe.v1.transfers.create_async(
+            {"amount": 5 + number, "currency": "usd", "destination": "acct_1"}
+        )
+        await world.stripe.v1.transfers.reversals.create_async(transfer.id)
+    await world.order()
+
+    assert [entry["chaos_number"] for entry in (await world.get("journal"))["items"]] == [0, -1, 1, -2, 2]
+
+
+def test_some_reversals_are_refused_a_few_times() -> None:
+    """By seed and number alone; about as many transfers as the rate says, each at most a few times."""
+    chaos = Chaos(5, Rates(refuse_reversals=0.3))
+    refused = [chaos.reversal_refusals(number) for number in range(2_000)]
+
+    assert refused == [chaos.reversal_refusals(number) for number in range(2_000)]
+    assert sum(map(bool, refused)) / 2_000 == pytest.approx(0.3, abs=0.05)
+    assert {len(each) for each in refused} == {0, 1, 2, 3}
+    assert {status for each in refused for status in each} == {429, 500}
+    assert {Chaos(5).reversal_refusals(number) for number in range(200)} == {()}
 
 
 def test_a_genuine_letter_is_genuine() -> None:

@@ -6,6 +6,14 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
+
+from psp.sandbox.demo import Run, demo
+from psp.sandbox.demo_http import Place
+from psp.sandbox.demo_plan import TOPUPS, plan
+from psp.sandbox.demo_plan_orders import ORDERS
+from psp.sandbox.demo_plan_subscriptions import SUBSCRIPTIONS
+from runtime.values import Secret
 from tests.sandbox.tiny import OPS_TOKEN, Tiny, running
 from tests.sandbox.worlds import KEY, World, world_at
 from tests.support.ports import free_port
@@ -67,6 +75,7 @@ async def test_planted_faults_end_red(tmp_path: Path, processes: Processes) -> N
         "credits_duplicates": "accounts differ",
         "believes_second_bodies": "accounts differ",
         "believes_forgers": "forged deliveries were acknowledged",
+        "sleeps_through_renewals": "subscriptions differ",
         "never_reconciles": "events without a final state",
     }
 
@@ -86,9 +95,46 @@ async def test_planted_faults_end_red(tmp_path: Path, processes: Processes) -> N
         fault for fault, (_, output) in zip(planted, outcomes, strict=True) if planted[fault] not in output
     ]
 
-    assert [status for status, _ in outcomes] == [1, 1, 1, 1]
+    assert [status for status, _ in outcomes] == [1] * 5
     assert silent == []
     assert "not done after 20 s" in outcomes[-1][1]
+
+
+async def _orders(tmp_path: Path, *faults: str, patience_s: float, deadline_s: float) -> int:
+    """A demo in this process that sells everything, orders too; its exit status."""
+    port = free_port()
+    async with (
+        world_at(tmp_path, f"http://127.0.0.1:{port}/webhooks/stripe") as world,
+        running(Tiny(world.url, frozenset(faults), port=port)) as tiny,
+    ):
+        run = Run(7, 1, patience_s)
+        run.plan = plan(7, 600, TOPUPS | SUBSCRIPTIONS | ORDERS)
+        place = Place(world.url, f"http://127.0.0.1:{tiny.port}", Secret(KEY), Secret(OPS_TOKEN))
+        return await demo(place, run, deadline_s)
+
+
+async def test_orders_sellers_and_transfers_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With orders in the plan both sides agree on them, and refused reversals are asked for again."""
+    status = await _orders(tmp_path, patience_s=5.0, deadline_s=60)
+    output = capsys.readouterr().out
+
+    assert status == 0, output
+    for what in ("orders", "transfers", "sellers"):
+        found = re.search(rf"^  {what}: (\d+) of (\d+) agree$", output, re.MULTILINE)
+        assert found is not None, output
+        assert int(found[1]) == int(found[2]) > 0
+
+
+async def test_transfers_that_nobody_reverses_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The demo waits for them until its deadline, and says which they are."""
+    status = await _orders(tmp_path, "keeps_transfers", patience_s=1.0, deadline_s=15)
+
+    assert status == 1
+    assert "transfers of refunded orders are not reversed: tr_" in capsys.readouterr().out
 
 
 async def test_a_demo_without_a_place_says_so(processes: Processes) -> None:

@@ -6,9 +6,15 @@ import pytest
 
 from psp.sandbox.demo_customers import Customers, account_ids
 from psp.sandbox.demo_http import Http, Place, flat
-from psp.sandbox.demo_plan import gross, plan
+from psp.sandbox.demo_plan import TOPUPS, gross, plan
+from psp.sandbox.demo_plan_orders import ORDERS
+from psp.sandbox.demo_plan_subscriptions import SUBSCRIPTIONS
 from runtime.values import Secret
 from tests.sandbox.worlds import KEY, World
+
+unbelievable_stories = 5
+"""Every plan begins with them."""
+longest_story_events = 45
 
 
 def test_one_seed_gives_one_plan() -> None:
@@ -22,7 +28,7 @@ def test_a_plan_is_as_large_as_asked_for(events: int) -> None:
     """Within one story; several purchases per account from the start."""
     made = plan(4, events)
 
-    assert events <= made.events < max(events, 20) + 20
+    assert events <= made.events < max(events, 20) + longest_story_events
     assert {story.account for story in made.stories} <= set(range(made.accounts))
 
 
@@ -58,7 +64,8 @@ def test_parameters_are_written_as_stripe_reads_them() -> None:
 
 async def test_the_plan_is_true_about_its_events(world: World) -> None:
     """Every step of every kind of story makes exactly the events it is planned to make."""
-    made = plan(1, 1_500)
+    weights = TOPUPS | SUBSCRIPTIONS | ORDERS
+    made = plan(1, 3_000, dict.fromkeys(weights, 1))
     place = Place(world.url, world.url, Secret(KEY), Secret("unused"))
     wrong: list[tuple[str, str, int, int]] = []
     async with Http(place) as http:
@@ -71,6 +78,14 @@ async def test_the_plan_is_true_about_its_events(world: World) -> None:
             if events - seen != step.events:
                 wrong.append((story.kind, step.verb, step.events, events - seen))
             seen = events
+    books = await world.get("books")
 
     assert wrong == []
-    assert len({story.kind for story in made.stories}) == 21
+    assert len({story.kind for story in made.stories}) == len(weights) + unbelievable_stories
+    assert all(money["balanced"] for money in books["money"].values())
+    assert {"completed", "refunded", "failed", "cancelled"} == {
+        order["status"] for order in books["orders"].values()
+    }
+    assert {"expired", "trialing", "active", "past_due", "suspended", "canceled"} >= {
+        each["status"] for each in books["subscriptions"].values()
+    }

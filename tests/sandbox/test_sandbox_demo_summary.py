@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from psp.sandbox.demo_summary import Evidence, books_lines, judge, table
+from psp.sandbox.demo_books import Evidence, books_lines
+from psp.sandbox.demo_summary import judge, table
 
 SALE, ODD, DROPPED = "evt_sale", "evt_odd", "evt_dropped"
 
@@ -66,9 +67,31 @@ def _good() -> Evidence:
     books = {
         "accounts": {"acc-1": {"credits": 250}},
         "totals": {"credits": 250},
-        "money": {"usd": {"charged": 289, "refunded": 0, "disputed": 0, "net": 289, "balanced": True}},
+        "subscriptions": {"sub_1": {"status": "past_due", "account": "acc-1"}},
+        "orders": {"order-1": {"status": "refunded"}, "order-2": {"status": "completed"}},
+        "transfers": {
+            "tr_1": {"status": "reversed", "order": "order-1"},
+            "tr_2": {"status": "completed", "order": "order-2"},
+        },
+        "sellers": {"seller_1": {"usd": -70, "eur": 0}, "seller_2": {"usd": 0}},
+        "money": {
+            "usd": {
+                "charged": 289,
+                "refunded": 0,
+                "disputed": 0,
+                "transferred": 7,
+                "net": 282,
+                "balanced": True,
+            }
+        },
     }
-    return Evidence(journal, stats, rows, books, {"acc-1": 250}, {f"cs_{ODD}"})
+    statuses = {
+        "subscription": {"sub_1": "past_due"},
+        "order": {"order-1": "refunded", "order-2": "completed"},
+        "transfer": {"tr_1": "reversed", "tr_2": "completed"},
+    }
+    sellers = {"seller_1": {"usd": -70}, "seller_2": {}}
+    return Evidence(journal, stats, rows, books, {"acc-1": 250}, {f"cs_{ODD}"}, statuses, sellers)
 
 
 def test_a_good_run_has_no_faults() -> None:
@@ -154,6 +177,31 @@ def _unbalance_the_sandbox(evidence: Evidence) -> None:
     evidence.books["money"]["usd"]["balanced"] = False
 
 
+def _miss_a_renewal(evidence: Evidence) -> None:
+    evidence.statuses["subscription"]["sub_1"] = "active"
+
+
+def _know_no_order(evidence: Evidence) -> None:
+    evidence.statuses["order"]["order-1"] = "unknown"
+
+
+def _believe_a_reversal(evidence: Evidence) -> None:
+    evidence.statuses["transfer"]["tr_2"] = "reversed"
+
+
+def _owe_a_seller_more(evidence: Evidence) -> None:
+    evidence.sellers["seller_1"]["usd"] = -69
+
+
+def _owe_a_strange_unit(evidence: Evidence) -> None:
+    evidence.sellers["seller_2"]["eur"] = 5
+
+
+def _never_reverse(evidence: Evidence) -> None:
+    evidence.books["transfers"]["tr_1"]["status"] = "completed"
+    evidence.statuses["transfer"]["tr_1"] = "completed"
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -176,6 +224,12 @@ def _unbalance_the_sandbox(evidence: Evidence) -> None:
         (_still_send, "1 deliveries are still scheduled"),
         (_credit_one_more, "1 accounts differ: acc-1 (sandbox 250, Sluice 251)"),
         (_know_no_account, "1 accounts differ: acc-1 (sandbox 250, Sluice 0)"),
+        (_miss_a_renewal, "1 subscriptions differ: sub_1 (sandbox past_due, Sluice active)"),
+        (_know_no_order, "1 orders differ: order-1 (sandbox refunded, Sluice unknown)"),
+        (_believe_a_reversal, "1 transfers differ: tr_2 (sandbox completed, Sluice reversed)"),
+        (_owe_a_seller_more, "1 balances of sellers differ: seller_1 (sandbox -70 usd, Sluice -69 usd)"),
+        (_owe_a_strange_unit, "1 balances of sellers differ: seller_2 (sandbox nothing, Sluice 5 eur)"),
+        (_never_reverse, "1 transfers of refunded orders are not reversed: tr_1"),
         (_unbalance_the_sandbox, "the sandbox's own usd books do not balance"),
     ],
 )
@@ -192,11 +246,18 @@ def test_each_single_fault_is_named(spoil: Any, said: str) -> None:
 def test_what_is_printed_names_every_account_that_differs() -> None:
     """Totals of both sides and the accounts with their two balances."""
     evidence = _good()
-    lines = books_lines(evidence.books, {"acc-1": 7})
+    evidence.balances["acc-1"] = 7
+    evidence.statuses["order"]["order-2"] = "failed"
+    lines = books_lines(evidence)
 
     assert lines.splitlines() == [
         "  credits: sandbox 250, Sluice 7; 0 of 1 accounts agree",
-        "    acc-1: sandbox 250, Sluice 7",
-        "  usd: charged 289, refunded 0, disputed 0, net 289 (minor units)",
+        "    acc-1 (sandbox 250, Sluice 7)",
+        "  subscriptions: 1 of 1 agree",
+        "  orders: 1 of 2 agree",
+        "    order-2 (sandbox completed, Sluice failed)",
+        "  transfers: 2 of 2 agree",
+        "  sellers: 2 of 2 agree",
+        "  usd: charged 289, refunded 0, disputed 0, transferred 7, net 282 (minor units)",
     ]
     assert table([("made", "1", "22")]).splitlines()[-1] == "  made        1      22"

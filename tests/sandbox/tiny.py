@@ -6,6 +6,7 @@ worse one would do.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -18,6 +19,7 @@ import stripe
 from aiohttp import web
 
 from runtime import clock
+from tests.sandbox.tiny_sales import sales_of, to_be_reversed
 from tests.sandbox.worlds import KEY, SECRET
 from tests.support.ports import free_port
 
@@ -31,7 +33,11 @@ FAULTS = (
     "ignores_failed_refunds",
     "credits_the_unbelievable",
     "leaves_one_pending",
+    "sleeps_through_renewals",
+    "keeps_transfers",
 )
+WORDS = {"incomplete": "pending_payment", "incomplete_expired": "expired", "unpaid": "suspended"}
+"""The contract's words where they differ from the PSP's."""
 
 
 @dataclass(slots=True)
@@ -44,6 +50,8 @@ class Tiny:
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    reversing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reversed: set[str] = field(default_factory=set)
 
     def app(self) -> web.Application:
         """The endpoints that the demo and the sandbox use."""
@@ -54,6 +62,8 @@ class Tiny:
                 web.get("/health/ready", self._ready),
                 web.get("/audit/deliveries", self._deliveries),
                 web.get("/api/accounts/{id}/credits", self._credits),
+                web.get("/audit/explain/subscription/{id}", self._subscription),
+                web.get("/audit/explain/{kind}/{id}", self._sold),
                 web.post("/ops/reconcile", self._reconcile),
                 web.get("/ops/status", self._status),
             ]
@@ -69,6 +79,7 @@ class Tiny:
             self._log(_row(None, body, verdict, "psp", duplicate=False))
             return web.json_response({"error": "Invalid Stripe signature"}, status=400)
         self._keep(json.loads(body), body, "psp")
+        await self._reverse_what_is_owed()
         return web.json_response({"received": True})
 
     def _keep(self, event: dict[str, Any], body: bytes, origin: str) -> None:
@@ -170,6 +181,44 @@ class Tiny:
         account = request.match_info["id"]
         return web.json_response({"account_id": account, "remaining_credits": self.balance(account)})
 
+    async def _subscription(self, request: web.Request) -> web.Response:
+        """Reads the PSP for what it knows of by an event, as a receiver of thin events does."""
+        _authorize(request)
+        subscription_id = request.match_info["id"]
+        told = [e for e in self.events.values() if e["data"]["object"]["id"] == subscription_id]
+        if not told:
+            raise web.HTTPNotFound
+        if "sleeps_through_renewals" in self.faults:
+            status = told[0]["data"]["object"]["status"]
+        else:
+            async with aiohttp.ClientSession() as session:
+                url = f"{self.sandbox_url}/v1/subscriptions/{subscription_id}"
+                async with session.get(url, headers={"Authorization": f"Bearer {KEY}"}) as answer:
+                    status = (await answer.json())["status"]
+        return web.json_response({"state": {"status": WORDS.get(status, status)}})
+
+    async def _sold(self, request: web.Request) -> web.Response:
+        """Orders, transfers and the accounts of sellers."""
+        _authorize(request)
+        kind, object_id = request.match_info["kind"], request.match_info["id"]
+        page = sales_of(self.events.values()).get(kind, {})
+        if object_id not in page:
+            raise web.HTTPNotFound
+        return web.json_response({"state": page[object_id]})
+
+    async def _reverse_what_is_owed(self) -> None:
+        """Asks for the reversal of transfers whose order is refunded, until the PSP has done it."""
+        if "keeps_transfers" in self.faults:
+            return
+        async with self.reversing, aiohttp.ClientSession() as session:
+            for transfer_id in to_be_reversed(self.events.values()) - self.reversed:
+                url = f"{self.sandbox_url}/v1/transfers/{transfer_id}/reversals"
+                key = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": f"reverse-{transfer_id}"}
+                while transfer_id not in self.reversed:
+                    async with session.post(url, headers=key) as answer:
+                        if answer.status == 200:
+                            self.reversed.add(transfer_id)
+
     async def _reconcile(self, request: web.Request) -> web.Response:
         _authorize(request)
         if "never_reconciles" not in self.faults:
@@ -183,7 +232,9 @@ class Tiny:
                 async for event in page.auto_paging_iter():
                     if event.id not in self.events:
                         body = event.to_dict()
-                        self._keep(body, json.dumps(body).encode(), "reconciler")
+                        text = json.dumps(body, default=str)  # the library makes decimals of some texts
+                        self._keep(body, text.encode(), "reconciler")
+            await self._reverse_what_is_owed()
         return web.json_response({"run_id": "run-1"}, status=202)
 
     async def _status(self, request: web.Request) -> web.Response:

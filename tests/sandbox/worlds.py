@@ -178,6 +178,49 @@ class World:
         paid = await self.post(f"checkout/sessions/{session.id}/pay")
         return str(paid["payment_intent"])
 
+    async def price(self, unit_amount: int = 900, interval: str = "month") -> str:
+        """A recurring price in USD; its id."""
+        params: Any = {
+            "currency": "usd",
+            "unit_amount": unit_amount,
+            "recurring": {"interval": interval},
+            "product_data": {"name": "Plan"},
+        }
+        return (await self.stripe.v1.prices.create_async(params)).id
+
+    async def subscribe(self, **changes: Any) -> stripe.Subscription:
+        """A subscription of acc-1 whose first invoice waits for the customer."""
+        params: Any = {
+            "customer": "cus_1",
+            "items": [{"price": changes.pop("price", None) or await self.price()}],
+            "payment_behavior": "default_incomplete",
+            "metadata": {"accountId": "acc-1"},
+        } | changes
+        return await self.stripe.v1.subscriptions.create_async(params)
+
+    async def order(self, amount: int = 1_000, **metadata: str) -> stripe.PaymentIntent:
+        """A payment for order-1 of buyer-1 that waits for its customer."""
+        params: Any = {
+            "amount": amount,
+            "currency": "usd",
+            "transfer_group": "order-1",
+            "metadata": {"purpose": "order", "orderId": "order-1", "buyerId": "buyer-1"} | metadata,
+        }
+        return await self.stripe.v1.payment_intents.create_async(params)
+
+    async def events(self, object_id: str | None = None) -> list[dict[str, Any]]:
+        """All events that were made, or those about one object, oldest first."""
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            path = f"/v1/events?limit=100{after}"
+            _, text, _ = await self.raw("GET", path, headers={"Authorization": f"Bearer {KEY}"})
+            page = json.loads(text)
+            found += page["data"]
+            if not page["has_more"]:
+                return [e for e in found[::-1] if object_id in {None, e["data"]["object"]["id"]}]
+            after = f"&starting_after={found[-1]['id']}"
+
     async def credits(self, account: str = "acc-1") -> int:
         """What the books say an account should own."""
         books = await self.get("books")

@@ -42,10 +42,11 @@ ORDER BY seq DESC LIMIT :rows;
 -- A new payment.
 INSERT INTO payment_intent (
     id, created, amount, currency, status, metadata, client_secret, checkout_session, customer, description,
-    payment_method, payment_method_type, latest_charge, last_error, canceled_at, cancellation_reason
+    payment_method, payment_method_type, latest_charge, last_error, canceled_at, cancellation_reason, transfer_group
 ) VALUES (
     :id, :created, :amount, :currency, :status, :metadata, :client_secret, :checkout_session, :customer, :description,
-    :payment_method, :payment_method_type, :latest_charge, :last_error, :canceled_at, :cancellation_reason
+    :payment_method, :payment_method_type, :latest_charge, :last_error, :canceled_at, :cancellation_reason,
+    :transfer_group
 );
 
 -- name: update_payment_intent
@@ -71,10 +72,10 @@ ORDER BY seq DESC LIMIT :rows;
 -- A new charge.
 INSERT INTO charge (
     id, created, payment_intent, amount, currency, status, metadata, customer, payment_method, payment_method_type,
-    failure_code, amount_refunded, disputed
+    failure_code, amount_refunded, disputed, transfer_group
 ) VALUES (
     :id, :created, :payment_intent, :amount, :currency, :status, :metadata, :customer, :payment_method,
-    :payment_method_type, :failure_code, :amount_refunded, :disputed
+    :payment_method_type, :failure_code, :amount_refunded, :disputed, :transfer_group
 );
 
 -- name: update_charge
@@ -160,6 +161,10 @@ ORDER BY seq DESC LIMIT :rows;
 INSERT INTO movement (id, created, kind, source, amount, currency, payer, payee)
 VALUES (:id, :created, :kind, :source, :amount, :currency, :payer, :payee);
 
+-- name: get_movement
+-- One movement.
+SELECT * FROM movement WHERE id = :id;
+
 -- name: list_movement
 -- The movements of one source, in order.
 SELECT * FROM movement WHERE source = :source ORDER BY seq;
@@ -193,6 +198,11 @@ ORDER BY seq DESC LIMIT :rows;
 -- name: last_event_seq
 -- The newest event's place.
 SELECT coalesce(max(seq), 0) AS seq FROM event;
+
+-- name: last_planned_number
+-- The newest number, from 0, under which chaos has decided an event after a place; none yet is -1.
+SELECT coalesce((SELECT chaos_index FROM event WHERE chaos_index >= 0 AND seq > :from_seq ORDER BY seq DESC LIMIT 1), -1)
+    AS number;
 
 -- name: journal_page
 -- What became of the events after a place, oldest first, without their bodies.
@@ -254,9 +264,180 @@ WHERE p.status = 'succeeded' AND p.checkout_session IS NULL
   AND p.metadata ->> 'purpose' = 'credits_topup' AND p.metadata ->> 'paymentMethod' = 'off_session';
 
 -- name: record_totals
--- Per currency, what the records say was charged, refunded and is withheld by disputes; checks the movements.
-SELECT currency, sum(charged) AS charged, sum(refunded) AS refunded, sum(disputed) AS disputed FROM (
-    SELECT currency, amount AS charged, 0 AS refunded, 0 AS disputed FROM charge WHERE status = 'succeeded'
-    UNION ALL SELECT currency, 0, amount, 0 FROM refund WHERE status = 'succeeded'
-    UNION ALL SELECT currency, 0, 0, amount FROM dispute WHERE funds_withdrawn AND NOT funds_reinstated
+-- Per currency, what the records say was charged, refunded, is withheld by disputes and is with sellers; checks the
+-- movements.
+SELECT currency, sum(charged) AS charged, sum(refunded) AS refunded, sum(disputed) AS disputed,
+       sum(transferred) AS transferred FROM (
+    SELECT currency, amount AS charged, 0 AS refunded, 0 AS disputed, 0 AS transferred
+    FROM charge WHERE status = 'succeeded'
+    UNION ALL SELECT currency, 0, amount, 0, 0 FROM refund WHERE status = 'succeeded'
+    UNION ALL SELECT currency, 0, 0, amount, 0 FROM dispute WHERE funds_withdrawn AND NOT funds_reinstated
+    UNION ALL SELECT currency, 0, 0, 0, amount - amount_reversed FROM transfer
 ) GROUP BY currency ORDER BY currency;
+
+-- name: insert_price
+-- A new price.
+INSERT INTO price (
+    id, created, currency, unit_amount, interval, product, nickname, metadata
+) VALUES (
+    :id, :created, :currency, :unit_amount, :interval, :product, :nickname, :metadata
+);
+
+-- name: get_price
+-- One price.
+SELECT * FROM price WHERE id = :id;
+
+-- name: list_price
+-- Prices of a time.
+SELECT * FROM price
+WHERE created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: insert_subscription
+-- A new subscription.
+INSERT INTO subscription (
+    id, created, customer, status, item, price, quantity, currency, metadata, default_payment_method,
+    current_period_start, current_period_end, trial_end, cancel_at_period_end, canceled_at, ended_at,
+    latest_invoice
+) VALUES (
+    :id, :created, :customer, :status, :item, :price, :quantity, :currency, :metadata, :default_payment_method,
+    :current_period_start, :current_period_end, :trial_end, :cancel_at_period_end, :canceled_at, :ended_at,
+    :latest_invoice
+);
+
+-- name: update_subscription
+-- What can change of a subscription.
+UPDATE subscription
+SET status = :status, metadata = :metadata, default_payment_method = :default_payment_method,
+    current_period_start = :current_period_start, current_period_end = :current_period_end,
+    trial_end = :trial_end, cancel_at_period_end = :cancel_at_period_end, canceled_at = :canceled_at,
+    ended_at = :ended_at, latest_invoice = :latest_invoice
+WHERE id = :id;
+
+-- name: get_subscription
+-- One subscription.
+SELECT * FROM subscription WHERE id = :id;
+
+-- name: list_subscription
+-- Subscriptions of a time, a customer or a state; without one, those that are not canceled.
+SELECT * FROM subscription
+WHERE (:customer IS NULL OR customer = :customer)
+  AND (:status = 'all' OR status = :status OR (:status IS NULL AND status <> 'canceled'))
+  AND created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: insert_invoice
+-- A new invoice.
+INSERT INTO invoice (
+    id, created, subscription, customer, status, billing_reason, number, amount_due, amount_paid, currency,
+    subscription_metadata, period_start, period_end, attempt_count, payment, payment_intent, finalized_at,
+    paid_at, voided_at
+) VALUES (
+    :id, :created, :subscription, :customer, :status, :billing_reason, :number, :amount_due, :amount_paid,
+    :currency, :subscription_metadata, :period_start, :period_end, :attempt_count, :payment, :payment_intent,
+    :finalized_at, :paid_at, :voided_at
+);
+
+-- name: update_invoice
+-- What can change of an invoice.
+UPDATE invoice
+SET status = :status, amount_paid = :amount_paid, attempt_count = :attempt_count,
+    payment_intent = :payment_intent, finalized_at = :finalized_at, paid_at = :paid_at, voided_at = :voided_at
+WHERE id = :id;
+
+-- name: get_invoice
+-- One invoice.
+SELECT * FROM invoice WHERE id = :id;
+
+-- name: list_invoice
+-- Invoices of a time, a customer, a subscription or a state.
+SELECT * FROM invoice
+WHERE (:customer IS NULL OR customer = :customer)
+  AND (:subscription IS NULL OR subscription = :subscription)
+  AND (:status IS NULL OR status = :status)
+  AND created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: invoice_of_payment
+-- The invoice that a payment is for.
+SELECT * FROM invoice WHERE payment_intent = :payment_intent;
+
+-- name: invoices_of_customer
+-- How many invoices a customer has had: the next one's number.
+SELECT count(*) AS invoices FROM invoice WHERE customer = :customer;
+
+-- name: insert_transfer
+-- A new transfer.
+INSERT INTO transfer (
+    id, created, amount, amount_reversed, currency, destination, description, transfer_group, source_transaction,
+    metadata, chaos_number
+) VALUES (
+    :id, :created, :amount, :amount_reversed, :currency, :destination, :description, :transfer_group,
+    :source_transaction, :metadata, :chaos_number
+);
+
+-- name: update_transfer
+-- What can change of a transfer.
+UPDATE transfer
+SET amount_reversed = :amount_reversed, description = :description, metadata = :metadata
+WHERE id = :id;
+
+-- name: get_transfer
+-- One transfer.
+SELECT * FROM transfer WHERE id = :id;
+
+-- name: list_transfer
+-- Transfers of a time, a destination or a group.
+SELECT * FROM transfer
+WHERE (:destination IS NULL OR destination = :destination)
+  AND (:transfer_group IS NULL OR transfer_group = :transfer_group)
+  AND created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: transferred_of_charge
+-- What of a charge has been passed on already.
+SELECT coalesce(sum(amount), 0) AS total FROM transfer WHERE source_transaction = :charge;
+
+-- name: insert_transfer_reversal
+-- A new reversal.
+INSERT INTO transfer_reversal (
+    id, created, transfer, amount, currency, metadata
+) VALUES (
+    :id, :created, :transfer, :amount, :currency, :metadata
+);
+
+-- name: get_transfer_reversal
+-- One reversal.
+SELECT * FROM transfer_reversal WHERE id = :id;
+
+-- name: list_transfer_reversal
+-- Reversals of one transfer.
+SELECT * FROM transfer_reversal
+WHERE (:transfer IS NULL OR transfer = :transfer)
+  AND created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: events_beside_the_plan
+-- How many events beside the plan chaos has decided after a place.
+SELECT count(*) AS events FROM event WHERE chaos_index < 0 AND seq > :from_seq;
+
+-- name: orders
+-- Every payment that says it is one of an order, oldest first, with what has been reversed of it.
+SELECT p.metadata, p.status, p.amount, p.currency, p.last_error,
+       (SELECT coalesce(sum(r.amount), 0) FROM refund r WHERE r.charge = c.id AND r.status = 'succeeded') AS refunded,
+       (SELECT count(*) FROM refund r WHERE r.charge = c.id AND r.status = 'pending') AS refunds_pending,
+       (SELECT coalesce(sum(d.amount), 0) FROM dispute d
+        WHERE d.charge = c.id AND d.funds_withdrawn AND NOT d.funds_reinstated) AS disputed
+FROM payment_intent p
+LEFT JOIN charge c ON c.id = p.latest_charge
+WHERE p.metadata ->> 'purpose' = 'order'
+ORDER BY p.seq;
+
+-- name: transfers_of_orders
+-- Every transfer that names its order.
+SELECT id, metadata ->> 'orderId' AS order_id, amount, amount_reversed, currency FROM transfer
+WHERE metadata ->> 'orderId' IS NOT NULL ORDER BY seq;
+
+-- name: subscriptions_of_accounts
+-- Every subscription with the account that its metadata name.
+SELECT id, status, metadata ->> 'accountId' AS account FROM subscription ORDER BY seq;
