@@ -15,9 +15,6 @@ from .demo_plan_orders import ORDERS
 from .demo_plan_subscriptions import SUBSCRIPTIONS
 from .demo_story import Step, Story, Tell, dispute, refund, repeated_requests
 
-SELLS_ORDERS = False
-"""Whether the plan sells orders and passes their money on to sellers."""
-
 events_per_account = 40
 """About six purchases with their reversals: several per account, as the books are per account."""
 accounts_min = 3
@@ -218,5 +215,5 @@ TOPUPS: dict[Tell, int] = {
     _foreign: 4,
 }
 """How often each story of prepaid credits is told, in shares of the sum of all."""
-WEIGHTS = TOPUPS | SUBSCRIPTIONS | (ORDERS if SELLS_ORDERS else {})
+WEIGHTS = TOPUPS | SUBSCRIPTIONS | ORDERS
 """Everything that the demo sells."""

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from billing.facts import InvoiceReported, NotForUs, SubscriptionReported, Unusable
+from psp.reading import Expected
 from psp.sandbox.signing import encode
 from psp.sandbox.versions import OLD_VERSION, api_version
-from psp.stripe.mapping import to_fact
+from psp.stripe.mapping import read
 from tests.sandbox.worlds import World
 
 BILLING = {
@@ -101,7 +102,7 @@ async def test_every_type_in_both_shapes_is_usable(world: World, version: str) -
     await _orders(world)
     await _subscriptions(world)
     events = await world.events()
-    facts = [(event["type"], to_fact(encode(event), "test")) for event in events]
+    facts = [(event["type"], read(encode(event), Expected("test")).fact) for event in events]
     newer = {"invoice_payment.paid"} if version == api_version else set()
 
     assert {kind for kind, _ in facts} == BILLING | MONEY | newer
@@ -132,7 +133,7 @@ async def test_both_shapes_mean_the_same(world: World, version: str) -> None:
     await world.post("account", api_version=version)
     subscription = await world.subscribe()
     await world.post(f"subscriptions/{subscription.id}/pay")
-    facts = [to_fact(encode(event), "test") for event in await world.events()]
+    facts = [read(encode(event), Expected("test")).fact for event in await world.events()]
     changed = next(
         fact for fact in facts if isinstance(fact, SubscriptionReported) and fact.kind == "changed"
     )
