@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 from aiohttp import web
 
 from api import errors
 from api.errors import ApiError
+
+type_handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FIXED_HEADERS = {
     # Names the product, not the version of the server underneath.
@@ -16,6 +20,8 @@ _FIXED_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     # Balances, payloads and who did what: nothing here may stay in a cache.
     "Cache-Control": "no-store",
+    # The same for caches of HTTP/1.0; the wallet's contract names it.
+    "Pragma": "no-cache",
 }
 
 

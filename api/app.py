@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from fractions import Fraction
 
 from aiohttp import web
 
 from api import guard, routes
 from api.auth import Keys
+from api.bodies import BYTES_MAX
 from api.buckets import TokenBuckets
+from api.customers import return_urls
 from api.invariants import Invariants
 from api.metrics import Metrics
 from api.receiver import Receiver
 from api.serving import Listener
 from api.world import WORLD, World
+from billing.fees import Fee
 from db import checks, operations, pool
 from psp import providers
+from psp.panda.client import PandaApi
+from psp.stripe.client import StripeApi
 from runtime import clock, limits, process, telemetry
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
 from runtime.settings import Settings, refuse_to_start
 
 ROLE = "sluice_api"
+DEV_ENVIRONMENTS = ("dev", "test")
+"""Values of APP_ENV in which nothing is real."""
 pool_connections_max = 8
 """Connections of this process; a ninth request waits a second for one, then it is answered 503."""
-body_bytes_max = 65_536
-"""Largest request body; no request of this port needs more."""
 customer_requests_burst_max = 10
 customer_requests_per_s = 1.0
 """Per user (contract, section 5)."""
@@ -36,7 +42,7 @@ customer_requests_per_s = 1.0
 def create(settings: Settings) -> web.Application:
     """The application; its pool and doorbell live from start-up to clean-up. Raises EndpointError."""
     endpoints = providers.endpoints(settings)
-    app = web.Application(middlewares=[guard.observe, guard.guard], client_max_size=body_bytes_max)
+    app = web.Application(middlewares=[guard.observe, guard.guard], client_max_size=BYTES_MAX)
     routes.register(app)
 
     async def world(app: web.Application) -> AsyncIterator[None]:
@@ -48,6 +54,8 @@ def create(settings: Settings) -> web.Application:
 
         doorbell = Doorbell(settings.redis_url)
         invariants = Invariants(check)
+        calls = contextlib.AsyncExitStack()
+        nothing_is_real = settings.app_env in DEV_ENVIRONMENTS
         app[WORLD] = World(
             pool=connections,
             doorbell=doorbell,
@@ -58,14 +66,34 @@ def create(settings: Settings) -> web.Application:
             invariants=invariants,
             sender_address=SenderAddress(settings.trusted_proxies),
             receiver=Receiver(settings),
+            stripe=await _stripe(settings, calls),
+            panda=await _panda(settings, calls),
+            fee=Fee(Fraction(settings.credit_fee_percent), settings.credit_fee_fixed_cents),
+            return_urls=return_urls.allowed(settings.return_url_origins, nothing_is_real),
+            dev_endpoints=nothing_is_real and settings.dev_endpoints_enabled,
         )
         yield
+        await calls.aclose()
         await invariants.close()
         await doorbell.close()
         connections.terminate()
 
     app.cleanup_ctx.append(world)
     return app
+
+
+async def _stripe(settings: Settings, calls: contextlib.AsyncExitStack) -> StripeApi | None:
+    key = settings.stripe_secret_key
+    if key is None:
+        return None
+    return await calls.enter_async_context(StripeApi(key.reveal(), settings.stripe_api_base))
+
+
+async def _panda(settings: Settings, calls: contextlib.AsyncExitStack) -> PandaApi | None:
+    url, key = settings.panda_api_url, settings.panda_api_key
+    if url is None or key is None:
+        return None
+    return await calls.enter_async_context(PandaApi(url, key.reveal()))
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> int:

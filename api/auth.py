@@ -3,6 +3,7 @@
 Three kinds of callers:
 - ops tokens (`Authorization: Bearer`), compared as digests in constant time;
 - customers with a bearer JWT, HS256 and nothing else, whose `sub` (or else `userId`) is their account id;
+- for a route that asks for a scope, only a customer whose bearer JWT has it and who shows nothing else;
 - customers whom a gateway has identified. It proves itself with `x-gateway-secret` and names the account in
   `x-user-id` or, when it checked an API key, the key's account in `x-api-key`; `x-user-role: admin` is its
   admin claim. Without the proof these headers do not exist for us.
@@ -58,6 +59,7 @@ class Shown:
     user_id: Sequence[str] = ()
     api_key: Sequence[str] = ()
     user_role: Sequence[str] = ()
+    cookies: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,16 @@ ACCOUNT_ID_BYTES_MAX = 255
 """As the CHECK of `account.id`."""
 
 
-def identify(shown: Shown, keys: Keys, roles: frozenset[Role], now_s: int) -> Caller:
-    """Who asks for something that is for `roles`, at unix time `now_s`. Raises ApiError 401 or 403."""
+def identify(
+    shown: Shown, keys: Keys, roles: frozenset[Role], now_s: int, scope: str | None = None
+) -> Caller:
+    """Who asks for something that is for `roles`, at unix time `now_s`. With a `scope`, only a bearer JWT
+    that has it will do. Raises ApiError 401 or 403.
+    """
     if Role.ANYONE in roles:
         return NOBODY
+    if scope is not None:
+        return _named_by_scoped_jwt(shown, keys, scope, now_s)
     caller = _named_by_gateway(shown, keys)
     if caller is not None and shown.authorization:
         raise errors.unauthorized(
@@ -148,6 +156,20 @@ def _named_by_ops_token(token: str, keys: Keys) -> Caller | None:
         if hmac.compare_digest(digest, key.digest):
             found = key.caller
     return found
+
+
+def _named_by_scoped_jwt(shown: Shown, keys: Keys, scope: str, now_s: int) -> Caller:
+    """A device holds this token for long: whatever else proves an identity could be somebody else's."""
+    if not shown.authorization:
+        raise errors.unauthorized("UNAUTHORIZED", "A bearer token is required")
+    if shown.cookies or _named_by_gateway(shown, keys) is not None:
+        raise errors.unauthorized("UNAUTHORIZED", "Show a bearer token and nothing else")
+    token = _bearer(shown.authorization)
+    granted = _verified_claims(token, keys).get("scope")
+    caller = _named_by_jwt(token, keys, now_s)
+    if not isinstance(granted, str) or scope not in granted.split(" "):
+        raise errors.unauthorized("INVALID_TOKEN", "The token is not for this")
+    return caller
 
 
 def _named_by_jwt(token: str, keys: Keys, now_s: int) -> Caller:

@@ -56,6 +56,11 @@ def invalid(details: Sequence[Detail]) -> ApiError:
     return ApiError(400, "VALIDATION_ERROR", "Invalid request parameters", details)
 
 
+def invalid_body(fault: Detail) -> ApiError:
+    """400: the body is JSON and says something wrong; the sentence names the first fault."""
+    return ApiError(400, "VALIDATION_ERROR", f"{fault.field}: {fault.message}", [fault])
+
+
 def unavailable(message: str = "The database does not answer; try again") -> ApiError:
     """503: the world is busy and the same request may succeed in a second."""
     return ApiError(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": "1"})
@@ -65,6 +70,7 @@ _CODES = {
     400: "BAD_REQUEST",
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
     413: "PAYLOAD_TOO_LARGE",
     417: "EXPECTATION_FAILED",
     500: "INTERNAL_SERVER_ERROR",

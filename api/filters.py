@@ -15,6 +15,7 @@ from typing import TypeVar
 from api import errors
 from api.errors import Detail
 from db.log_ids import ID_MAX
+from db.purse import TOP, Place
 from db.reads import DeliveryFilter
 from psp.envelope import storable
 
@@ -107,6 +108,25 @@ def page(query: Mapping[str, str]) -> Page:
     return Page(narrowed, since, until, LIMIT_DEFAULT if limit is None else limit, before_id)
 
 
+@dataclass(frozen=True, slots=True)
+class PostingsPage:
+    """A page of an account's postings: its size, and the place below which it begins."""
+
+    below: Place
+    limit: int
+
+
+POSTINGS_FIELDS = frozenset(("limit", "cursor"))
+
+
+def postings_page(query: Mapping[str, str]) -> PostingsPage:
+    """The page of postings that a query asks for. Raises ApiError 400 with every fault."""
+    reader = _Reader(query)
+    limit, below = reader.read("limit", _limit), reader.read("cursor", decode_place)
+    reader.done()
+    return PostingsPage(TOP if below is None else below, LIMIT_DEFAULT if limit is None else limit)
+
+
 WINDOW_FIELDS = frozenset(("window", "bucket"))
 WINDOW_MAX_S = 31 * 86_400
 """A longer look back belongs to the dashboards' SQL views."""
@@ -148,21 +168,46 @@ _CURSOR_BYTES = 13
 
 def encode_cursor(before_id: int) -> str:
     """An opaque place in a list: everything below this id is still to come."""
-    content = bytes([_CURSOR_VERSION]) + before_id.to_bytes(8, "big")
-    return base64.urlsafe_b64encode(content + zlib.crc32(content).to_bytes(4, "big")).decode().rstrip("=")
+    return _sealed(bytes([_CURSOR_VERSION]) + before_id.to_bytes(8, "big"))
 
 
 def decode_cursor(text: str) -> int:
     """The inverse of `encode_cursor`. The checksum is no secret: it tells a mistyped cursor from a place."""
-    try:
-        raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raw = b""
+    raw = _unsealed(text)
     before_id = int.from_bytes(raw[1:-4], "big") if len(raw) == _CURSOR_BYTES else 0
     # Made again it must be the same text: that compares version, checksum and spelling at once.
     if not 0 < before_id <= ID_MAX or encode_cursor(before_id) != text:
         raise _WrongValueError("is not a cursor of this list")
     return before_id
+
+
+_PLACE_VERSION = 2
+
+
+def encode_place(transaction_id: int, unit: str) -> str:
+    """A place in an account's postings, likewise."""
+    return _sealed(bytes([_PLACE_VERSION]) + transaction_id.to_bytes(8, "big") + unit.encode())
+
+
+def decode_place(text: str) -> Place:
+    """The inverse of `encode_place`."""
+    raw = _unsealed(text)
+    transaction_id, unit = int.from_bytes(raw[1:9], "big"), raw[9:-4].decode("ascii", "replace")
+    if not 0 < transaction_id < 2**63 or not unit.isalnum() or encode_place(transaction_id, unit) != text:
+        raise _WrongValueError("is not a cursor of this list")
+    return Place(transaction_id, unit)
+
+
+def _sealed(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content + zlib.crc32(content).to_bytes(4, "big")).decode().rstrip("=")
+
+
+def _unsealed(text: str) -> bytes:
+    """The bytes of a cursor with its checksum, which is not compared here; empty where it is none."""
+    try:
+        return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return b""
 
 
 def _text(value: str) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from api import answers, auth, errors
+from api import answers, auth, bodies, cross_origin, errors, idempotency
+from api.answers import type_handler
 from api.auth import Role, Shown
 from api.errors import ApiError, Detail
-from api.routes import DECLARED, Route, template_of, type_handler
+from api.idempotency import KeyRule
+from api.routes import CROSS_ORIGIN_PATHS, DECLARED, Route, template_of
 from api.world import CALLER, REQUEST_ID, WORLD
 from db.pool import WORLD_IS_BUSY
 from runtime import clock, telemetry
@@ -31,6 +33,8 @@ async def observe(request: web.Request, handler: type_handler) -> web.StreamResp
     answers.complete(answer, request_id)
     seconds = time.monotonic() - started
     template = template_of(request)
+    if template in CROSS_ORIGIN_PATHS:
+        answer.headers.update(cross_origin.HEADERS)
     request.app[WORLD].metrics.answered(template, request.method, answer.status, seconds)
     if template not in _UNLOGGED:
         caller = request.get(CALLER, auth.NOBODY)
@@ -73,12 +77,27 @@ async def guard(request: web.Request, handler: type_handler) -> web.StreamRespon
     if route is None:
         raise errors.not_found()
     world = request.app[WORLD]
-    caller = auth.identify(_shown(request), world.keys, route.roles, clock.now_unix_s())
+    if route.dev_only and not world.dev_endpoints:
+        raise errors.not_found()
+    if route.body_before_caller:
+        await _read_body(request, route)
+    caller = auth.identify(_shown(request), world.keys, route.roles, clock.now_unix_s(), route.scope)
     request[CALLER] = caller
     if caller.role is Role.CUSTOMER:
         _ration(world.buckets.take(caller.name, time.monotonic()))
     _refuse_unknown_query(request, route)
-    return await handler(request)
+    if not route.body_before_caller:
+        await _read_body(request, route)
+    if route.key_rule is KeyRule.NONE:
+        return await handler(request)
+    return await idempotency.once(request, handler, route.key_rule, route.path)
+
+
+async def _read_body(request: web.Request, route: Route) -> None:
+    if route.body is not None:
+        await bodies.read(request, route.body)
+    if route.check is not None:
+        route.check(request)
 
 
 def request_id_of(shown: Sequence[str]) -> str:
@@ -96,6 +115,7 @@ def _shown(request: web.Request) -> Shown:
         user_id=headers.getall("x-user-id", ()),
         api_key=headers.getall("x-api-key", ()),
         user_role=headers.getall("x-user-role", ()),
+        cookies=[*headers.getall("Cookie", ()), *headers.getall("sessionid", ())],
     )
 
 

@@ -11,12 +11,16 @@ from aiohttp import web
 
 from api.auth import Caller, Keys
 from api.buckets import TokenBuckets
+from api.customers.return_urls import ReturnUrls
 from api.invariants import Invariants
 from api.metrics import Metrics
 from api.receiver import Receiver
+from billing.fees import Fee
 from db.pool import type_connection
 from db.reads import Access, type_pool
+from psp.panda.client import PandaApi
 from psp.providers import Endpoint
+from psp.stripe.client import StripeApi
 from runtime import limits
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
@@ -24,7 +28,7 @@ from runtime.sender_address import SenderAddress
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One per process; `endpoints` are the receiver's, for their secrets."""
+    """One per process; `endpoints` are the receiver's, for their secrets. No key, no provider: None."""
 
     pool: type_pool
     doorbell: Doorbell
@@ -35,6 +39,11 @@ class World:
     invariants: Invariants
     sender_address: SenderAddress
     receiver: Receiver
+    stripe: StripeApi | None
+    panda: PandaApi | None
+    fee: Fee
+    return_urls: ReturnUrls
+    dev_endpoints: bool
 
     def connection(self) -> AbstractAsyncContextManager[type_connection]:
         """A connection on loan. Raises one of `db.pool.WORLD_IS_BUSY` within a second when there is none."""

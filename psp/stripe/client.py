@@ -1,5 +1,6 @@
-"""Calls to Stripe's API: explicit timeouts and base URL, no retries of its own, errors as one type without
-any body.
+"""Calls to Stripe's API: explicit timeouts and base URL, no retries of its own, errors without any body.
+
+A call that changes something takes its idempotency key as an argument: the library would make one up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ import aiohttp
 import msgspec
 import stripe
 
+SOURCE = "stripe"
+"""Whose ids are made by the account of the secret key."""
 _TIMEOUT_S = 10.0
+_REFERENCE_CHARACTERS_MAX = 200
+"""Longest reference that Stripe takes; a longer account id stands in the metadata alone."""
 _PAGE_ROWS = 100
 """The most that Stripe lists at once."""
 _REFUND_PAGES_MAX = 20
@@ -51,6 +56,32 @@ class StripeCallError(Exception):
         self.unwell = self.status is None or self.status in (401, 403, 429) or self.status >= 500
 
 
+class StripeRefusedError(Exception):
+    """Stripe understood the request and will not do it, now or later; `kind` as above."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """A purchase of prepaid credits at a cent each, plus the fee that its buyer pays; cents of US dollars."""
+
+    account_id: str
+    credits: int
+    fee_cents: int
+    success_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCheckout:
+    """A session as Stripe opened it; without a URL nobody can pay it."""
+
+    id: str
+    url: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class ListedEvent:
     """An event as the API lists it: id, creation time (unix seconds), and its exact JSON."""
@@ -63,6 +94,11 @@ class ListedEvent:
 class _Listed(msgspec.Struct):
     id: str
     created: int
+
+
+class _Opened(msgspec.Struct):
+    id: str
+    url: str | None = None
 
 
 class _Page(msgspec.Struct):
@@ -187,6 +223,43 @@ class StripeApi:
             raise StripeCallError(error) from None
         return _as_bytes(answer.body)
 
+    async def open_checkout(self, top_up: TopUp, idempotency_key: str) -> OpenedCheckout:
+        """Open a hosted checkout for a top-up; one per idempotency key.
+
+        Raises StripeRefusedError, StripeUnavailableError (nobody knows whether it was done), and ValueError
+        for an empty key. Source: https://docs.stripe.com/api/checkout/sessions/create
+        """
+        if not idempotency_key:
+            raise ValueError("an idempotency key is needed")
+        # Refunds and disputes name the payment and not the session, so both carry what they are about.
+        metadata = {
+            "accountId": top_up.account_id,
+            "credits": str(top_up.credits),
+            "purpose": "credits_topup",
+        }
+        lines = [_line("Credits", 1, top_up.credits)]
+        if top_up.fee_cents:
+            lines.append(_line("Processing fee", top_up.fee_cents, 1))
+        parameters: dict[str, Any] = {
+            "mode": "payment",
+            "success_url": top_up.success_url,
+            "line_items": lines,
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata},
+        }
+        if len(top_up.account_id) <= _REFERENCE_CHARACTERS_MAX:
+            parameters["client_reference_id"] = top_up.account_id
+        try:
+            answer = await self._client.raw_request_async(
+                "post", "/v1/checkout/sessions", idempotency_key=idempotency_key, **parameters
+            )
+            opened = msgspec.json.decode(_as_bytes(answer.body), type=_Opened)
+        except stripe.StripeError as error:
+            raise _told(error) from None
+        except (msgspec.DecodeError, OSError, TimeoutError) as error:
+            raise StripeUnavailableError(type(error).__name__) from None
+        return OpenedCheckout(opened.id, opened.url)
+
 
 def _retry_after_s(headers: dict[str, str]) -> float | None:
     """Seconds in a Retry-After header; its other form, a date, is not used by Stripe."""
@@ -194,6 +267,19 @@ def _retry_after_s(headers: dict[str, str]) -> float | None:
         if name.lower() == "retry-after" and value.isascii() and value.isdigit():
             return float(value)
     return None
+
+
+def _line(name: str, unit_amount: int, quantity: int) -> dict[str, Any]:
+    price = {"currency": "usd", "unit_amount": unit_amount, "product_data": {"name": name}}
+    return {"price_data": price, "quantity": quantity}
+
+
+def _told(error: stripe.StripeError) -> StripeRefusedError | StripeUnavailableError:
+    """A conflict (409) is an equal request under way, and 429 asks to wait: both may succeed in a second."""
+    status = error.http_status
+    if status is not None and 400 <= status < 500 and status not in (409, 429):
+        return StripeRefusedError(type(error).__name__)
+    return StripeUnavailableError(type(error).__name__)
 
 
 def _as_bytes(body: object) -> bytes:

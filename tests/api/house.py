@@ -78,9 +78,9 @@ class House:
         """GET."""
         return await self.ask("GET", path, headers)
 
-    async def post(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """POST without a body."""
-        return await self.ask("POST", path, headers)
+    async def post(self, path: str, headers: Mapping[str, str] | None = None, body: object = None) -> Answer:
+        """POST, with a body as JSON where one is given."""
+        return await self.ask("POST", path, headers, None if body is None else msgspec.json.encode(body))
 
 
 def client() -> aiohttp.ClientSession:

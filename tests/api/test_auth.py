@@ -263,13 +263,15 @@ CALLERS: dict[str, dict[str, str]] = {
     "forger": {"Authorization": f"Bearer {FORGED['alg_none']}"},
     "basic": {"Authorization": "Basic dTpw"},
     "customer": customer("u1"),
+    "provisioner": customer("u3", scope="card:provisioning"),
     "gateway": gateway("u2"),
     "dashboard": DASHBOARD,
     "ops": OPS,
 }
 EVERYBODY = frozenset(CALLERS)
 READERS = frozenset({"dashboard", "ops"})
-CUSTOMERS_ALIKE = frozenset({"customer", "gateway"})
+CUSTOMERS_ALIKE = frozenset({"customer", "provisioner", "gateway"})
+SCOPED = frozenset({"provisioner"})
 
 ALLOWED = {
     "GET /health/live": EVERYBODY,
@@ -284,17 +286,32 @@ ALLOWED = {
     "GET /ops/status": frozenset({"dashboard", "ops"}),
     "GET /api/accounts/{id}/credits": CUSTOMERS_ALIKE | READERS,
     "GET /api/billing/credits": CUSTOMERS_ALIKE,
+    "GET /api/billing/credits/transactions": CUSTOMERS_ALIKE,
+    "POST /api/billing/credits/topup": frozenset({"ops"}),
+    "OPTIONS /api/credits/sessions": EVERYBODY,
+    "POST /api/credits/sessions": CUSTOMERS_ALIKE | {"ops"},
+    "GET /api/card/wallet": SCOPED,
+    "GET /wallet": SCOPED,
+    "GET /api/v1/cards/{id}/wallet_payload": CUSTOMERS_ALIKE | {"ops"},
 }
 """Who may what, written down a second time: a new route must be decided here too."""
 
 
-def refused_with(who: str) -> tuple[int, str]:
+BODIES = {
+    "POST /api/credits/sessions": b'{"successUrl":"https://shop.example/","credits":5,"accountId":"u1"}',
+    "POST /api/billing/credits/topup": b'{"user_id":"u1","amount_usdc":"1"}',
+}
+
+
+def refused_with(who: str, route: str) -> tuple[int, str]:
     """What a caller who may not is told."""
+    if ALLOWED[route] == SCOPED and who in READERS:
+        return 401, "INVALID_TOKEN"
     if who in ("nobody", "gateway"):
         return 401, "UNAUTHORIZED"
     if who == "basic":
         return 401, "INVALID_AUTH_HEADER"
-    if who in ("forger", "customer"):
+    if who in ("forger", "customer", "provisioner"):
         return 401, "INVALID_TOKEN"
     return 403, "FORBIDDEN"
 
@@ -305,18 +322,19 @@ def test_every_route_is_decided_here() -> None:
 
 
 @pytest.mark.parametrize("route", ALLOWED)
-async def test_route_against_every_caller(house: House, route: str) -> None:
+async def test_route_against_every_caller(dsn: str, redis_url: str, route: str) -> None:
     """Each route answers those it is for, and tells everybody else why not."""
     method, _, template = route.partition(" ")
     path = template.replace("{kind}", "account").replace("{id}", "1")
 
-    for who, headers in CALLERS.items():
-        answer = await house.ask(method, path, headers)
-        if who in ALLOWED[route]:
-            assert answer.status not in (401, 403), (who, answer.body)
-        else:
-            assert (answer.status, answer.json["code"]) == refused_with(who), who
-            assert answer.status == 403 or answer.headers["WWW-Authenticate"] == "Bearer"
+    async with house_module.running(dsn, redis_url, APP_ENV="test", DEV_ENDPOINTS_ENABLED="yes") as house:
+        for who, headers in CALLERS.items():
+            answer = await house.ask(method, path, headers, BODIES.get(route))
+            if who in ALLOWED[route]:
+                assert answer.status not in (401, 403), (who, answer.body)
+            else:
+                assert (answer.status, answer.json["code"]) == refused_with(who, route), who
+                assert answer.status == 403 or answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_router_serves_nothing_but_the_table() -> None:

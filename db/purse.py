@@ -1,0 +1,110 @@
+"""What customers' endpoints may do to money: remember an own checkout, grant USDC, list postings. Nothing
+else: each write is one function of the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from db.pool import type_connection
+from db.queries import Queries
+
+PURSE = Queries("purse.sql")
+
+
+class BalanceTooLargeError(Exception):
+    """The grant would lead beyond what a balance can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCheckout:
+    """A checkout session that we opened; the amount is what the customer is asked to pay, in minor units."""
+
+    source: str
+    id: str
+    account_id: str
+    credits: int
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A posted grant; `balance` is the account's after it, in units of 10^-7 USDC."""
+
+    transaction_id: int
+    posted_at: datetime
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in an account's postings, newest first: everything after this one is still to come."""
+
+    transaction_id: int
+    unit: str
+
+
+TOP = Place(2**63 - 1, "")
+"""Before the newest posting."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRow:
+    """One posting of an account, and what it was for."""
+
+    transaction_id: int
+    unit: str
+    exponent: int
+    amount: int
+    movement: str
+    source: str
+    money_object: str
+    posted_at: datetime
+    event_id: str | None
+    event_type: str | None
+
+
+async def open_own_checkout(connection: type_connection, opened: OwnCheckout, actor: str) -> bool:
+    """Remember a session as ours and unpaid; False where its webhook was faster, and then nothing changes."""
+    return bool(
+        await connection.fetchval(
+            PURSE.open_own_checkout,
+            opened.source,
+            opened.id,
+            opened.account_id,
+            opened.credits,
+            opened.amount_minor,
+            opened.currency,
+            actor,
+        )
+    )
+
+
+async def grant_usdc(
+    connection: type_connection, operation_id: UUID, account_id: str, amount: int, actor: str
+) -> Grant:
+    """Grant `amount` units of 10^-7 USDC; once per operation, however often it is called.
+
+    Raises BalanceTooLargeError, and then nothing is posted.
+    """
+    try:
+        row = await connection.fetchrow(PURSE.grant_usdc, operation_id, account_id, amount, actor)
+    except asyncpg.NumericValueOutOfRangeError:
+        raise BalanceTooLargeError from None
+    assert row is not None, "the function returns its row or raises"
+    return Grant(*row)
+
+
+async def list_postings(
+    connection: type_connection, account_id: str, below: Place, rows_max: int
+) -> list[PostingRow]:
+    """Postings of an account, newest first, from below a place."""
+    rows = await connection.fetch(
+        PURSE.postings_of_account, account_id, below.transaction_id, below.unit, rows_max
+    )
+    return [PostingRow(*row) for row in rows]

@@ -1,0 +1,24 @@
+-- What customers' endpoints do to money, through the functions made for it, and what moved on an account.
+
+-- name: open_own_checkout
+-- Remembers a session that we opened; tells whether its webhook was slower.
+SELECT open_own_checkout($1, $2, $3, $4, $5, $6, $7);
+
+-- name: grant_usdc
+-- Grants once per operation, and tells what it became.
+SELECT transaction_id, posted_at, balance FROM grant_usdc($1, $2, $3, $4);
+
+-- name: postings_of_account
+-- Postings of one account, newest first, each with its cause; from below a place in that order, where one is given.
+SELECT p.transaction_id, p.unit, u.exponent, p.amount, t.movement, t.source, t.money_object, t.posted_at, t.event_id,
+       e.event_type
+FROM (
+    SELECT transaction_id, unit, amount FROM ledger_posting
+    WHERE account_id = $1 AND (transaction_id, unit) < ($2::bigint, $3::text)
+    ORDER BY transaction_id DESC, unit DESC
+    LIMIT $4
+) p
+JOIN unit u ON u.code = p.unit
+JOIN ledger_transaction t ON t.id = p.transaction_id
+LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
+ORDER BY p.transaction_id DESC, p.unit DESC;

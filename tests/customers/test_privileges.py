@@ -1,0 +1,125 @@
+"""What the API's role may do to money's tables: its functions, and nothing beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from db import pool, purse
+from db.purse import OwnCheckout
+from tests.api.seed import Seed
+from tests.support.stripe_events import checkout, event
+
+OWN = OwnCheckout("stripe", "cs_1", "u1", 250, 289, "usd")
+
+
+@pytest.fixture
+async def api(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the API has it."""
+    connection = await pool.connect(dsn, "sluice_api", "tests-api")
+    yield connection
+    await connection.close()
+
+
+FORBIDDEN = """
+INSERT INTO checkout_session (source, id, kind, account_id, credits, amount_minor, currency, status)
+    VALUES ('stripe', 'cs_1', 'checkout', 'u1', 1, 1, 'usd', 'paid');
+UPDATE checkout_session SET status = 'expired';
+INSERT INTO state_transition (kind, source, object_id, seq, to_state, rule, actor)
+    VALUES ('account', 'x', 'u1', 1, 'open', 'x', 'x');
+INSERT INTO ledger_posting (transaction_id, account_id, unit, amount) VALUES (1, 'u1', 'usdc', 1);
+UPDATE idempotency_key SET operation_id = gen_random_uuid();
+UPDATE idempotency_key SET request_sha256 = '';
+DELETE FROM idempotency_key;
+INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, operation_id)
+    VALUES ('x', 'x', '', now(), gen_random_uuid());
+INSERT INTO credential (id, account_id, panda_id) VALUES ('x', 'x', 'x');
+UPDATE card SET status = 'ACTIVE';
+INSERT INTO virtual_card (account_id, cardholder_name, last4, exp_month, exp_year)
+    VALUES ('u1', 'x', '1001', 1, 2030);
+UPDATE virtual_card SET account_id = 'u1'
+"""
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN.split(";"))
+async def test_the_api_role_may_not(api: asyncpg.Connection, statement: str) -> None:
+    """Even a wrong import cannot make a purchase paid, nor money out of nothing."""
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await api.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["sluice_ingest", "sluice_worker", "sluice_reconciler", "sluice_dashboard"])
+async def test_no_other_role_may_call_the_functions(dsn: str, role: str) -> None:
+    """They are the API's."""
+    connection = await pool.connect(dsn, role, "tests")
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await purse.grant_usdc(connection, uuid.uuid4(), "u1", 1, "x")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await purse.open_own_checkout(connection, OWN, "x")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("SELECT * FROM virtual_card")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+async def test_a_grant_takes_nothing_away(api: asyncpg.Connection, amount: int) -> None:
+    """The function refuses by itself what the endpoint has refused already."""
+    with pytest.raises(asyncpg.CheckViolationError):
+        await purse.grant_usdc(api, uuid.uuid4(), "u1", amount, "eva")
+
+
+@pytest.mark.parametrize("account", ["system:grants", "system:credits_issued", "system:mine", ""])
+async def test_a_grant_goes_to_customers(api: asyncpg.Connection, seed: Seed, account: str) -> None:
+    """The house grants nothing to itself."""
+    with pytest.raises(asyncpg.PostgresError):
+        await purse.grant_usdc(api, uuid.uuid4(), account, 1, "eva")
+
+    assert await seed.value("SELECT count(*) FROM ledger_transaction") == 0
+
+
+async def test_one_operation_grants_one_thing(api: asyncpg.Connection) -> None:
+    """The same operation finds its grant; with another amount or account it is a mistake, and told."""
+    operation = uuid.uuid4()
+    first = await purse.grant_usdc(api, operation, "u1", 5, "eva")
+    second = await purse.grant_usdc(api, operation, "u1", 5, "eva")
+
+    assert second == first
+    for account, amount in (("u1", 6), ("u2", 5)):
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await purse.grant_usdc(api, operation, account, amount, "eva")
+
+
+async def test_a_session_is_remembered_once(api: asyncpg.Connection, seed: Seed) -> None:
+    """A second call changes nothing and says so, whatever it claims."""
+    twice = [
+        await purse.open_own_checkout(api, OWN, "u1"),
+        await purse.open_own_checkout(api, OwnCheckout("stripe", "cs_1", "u2", 1, 1, "eur"), "u2"),
+    ]
+    (row,) = await seed.rows("SELECT account_id, credits, currency FROM checkout_session")
+
+    assert twice == [True, False]
+    assert row == {"account_id": "u1", "credits": 250, "currency": "usd"}
+    assert await seed.value("SELECT count(*) FROM state_transition") == 1
+
+
+async def test_the_webhook_and_the_answer_race(api: asyncpg.Connection, seed: Seed) -> None:
+    """Whoever is first, each purchase is paid and credited once, and its journal is whole."""
+
+    async def bought(number: int) -> dict[str, Any]:
+        own = OwnCheckout("stripe", f"cs_race_{number}", "u1", 10, 41, "usd")
+        paid = checkout(credits=10, amount=41, account="u1", id=own.id, payment_intent=f"pi_race_{number}")
+        await seed.event(event("checkout.session.completed", paid))
+        await asyncio.gather(purse.open_own_checkout(api, own, "u1"), seed.drain())
+        return (await seed.rows("SELECT status FROM checkout_session WHERE id = $1", own.id))[0]
+
+    found = [await bought(number) for number in range(30)]
+
+    assert found == [{"status": "paid"}] * 30
+    assert await seed.value("SELECT amount FROM balance WHERE account_id = 'u1'") == 300

@@ -1,0 +1,143 @@
+"""Two tenants: one has everything, the other asks for it on every route and gets 404 or 401, never data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from api.auth import Role
+from api.routes import ROUTES
+from db import cards
+from db.cards import SeedCard
+from tests.api.house import OPS, House, customer, gateway, running
+from tests.api.seed import Seed
+from tests.customers.providers import PANDA_KEY, Panda
+from tests.customers.test_wallet import credential, has_card
+from tests.sandbox.worlds import KEY, World
+from tests.support.stripe_events import checkout, event
+
+OWNER, OTHER = "tenant-one", "tenant-two"
+SCOPED = {"scope": "card:provisioning"}
+
+
+@dataclass
+class Belongings:
+    """What the owner has, by the names under which somebody could ask for it."""
+
+    delivery_id: int
+    session_id: str
+    virtual_card_id: str
+    postings_cursor: str
+
+    @property
+    def marks(self) -> list[str]:
+        """Texts of which none may reach anybody else."""
+        return [OWNER, self.session_id, self.virtual_card_id, "4711", "47.11", "pandasecret"]
+
+
+async def belongings(house: House, seed: Seed, panda: Panda) -> Belongings:
+    """Give the owner credits, USDC, a purchase, a card, and a developer's card."""
+    session = checkout(credits=4_711, amount=5_000, account=OWNER)
+    delivery_id = await seed.applied(event("checkout.session.completed", session))
+    for key in ("k1", "k2"):
+        granted = await house.post(
+            "/api/billing/credits/topup",
+            {**OPS, "Idempotency-Key": key},
+            {"user_id": OWNER, "amount_usdc": "47.11"},
+        )
+        assert granted.status == 201
+    await has_card(seed, panda, OWNER)
+    await credential(seed, OTHER)
+    ((card_id, _),) = await cards.seed(
+        seed.connection, [SeedCard(OWNER, "usd", 4_711, "The Owner", "4711", 1, 2030)]
+    )
+    listed = await house.get("/api/billing/credits/transactions?limit=1", customer(OWNER))
+    return Belongings(delivery_id, str(session["id"]), str(card_id), listed.json["next_cursor"])
+
+
+def request_for(route: str, owned: Belongings) -> tuple[str, object]:
+    """Path and body with which somebody would ask for the owner's things on this route."""
+    method, _, template = route.partition(" ")
+    ids = {
+        "/audit/deliveries/{id}": owned.delivery_id,
+        "/audit/deliveries/{id}/raw": owned.delivery_id,
+        "/audit/explain/{kind}/{id}": OWNER,
+        "/ops/deliveries/{id}/replay": owned.delivery_id,
+        "/api/accounts/{id}/credits": OWNER,
+        "/api/v1/cards/{id}/wallet_payload": owned.virtual_card_id,
+    }
+    assert ("{id}" in template) == (template in ids), f"{route}: say which of the owner's ids it takes"
+    path = template.replace("{kind}", "account").replace("{id}", str(ids.get(template)))
+    bodies: dict[str, object] = {
+        "POST /api/credits/sessions": {
+            "successUrl": "https://shop.example/", "credits": 1, "accountId": OWNER,
+        },
+        "POST /api/billing/credits/topup": {"user_id": OWNER, "amount_usdc": "1"},
+    }  # fmt: skip
+    if template.endswith("/transactions"):
+        path += f"?cursor={owned.postings_cursor}"
+    return path, bodies.get(f"{method} {template}")
+
+
+OF_NOBODY = frozenset(f"{route.method} {route.path}" for route in ROUTES if Role.ANYONE in route.roles)
+OF_THE_CALLER = frozenset(("GET /api/billing/credits", "GET /api/billing/credits/transactions"))
+"""Routes that name no object: they answer, with nothing of anybody else's."""
+
+
+@pytest.mark.parametrize("who", ["token", "gateway"])
+async def test_nothing_of_another_tenant_on_any_route(
+    dsn: str, redis_url: str, seed: Seed, panda: Panda, stripe: World, who: str
+) -> None:
+    """Every route of the table, asked by somebody else for what is the owner's."""
+    settings = {
+        "APP_ENV": "test",
+        "DEV_ENDPOINTS_ENABLED": "true",
+        "PANDA_API_URL": panda.url,
+        "PANDA_API_KEY": PANDA_KEY,
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_API_BASE": stripe.url,
+    }
+    async with running(dsn, redis_url, **settings) as house:
+        owned = await belongings(house, seed, panda)
+        for number, route in enumerate(f"{route.method} {route.path}" for route in ROUTES):
+            # Another name each time, so that no ration answers instead of the route.
+            name = OTHER if route.endswith("wallet") else f"{OTHER}-{number}"
+            headers = customer(name, **SCOPED) if who == "token" else gateway(name)
+            path, body = request_for(route, owned)
+            answer = await (
+                house.post(path, {**headers, "Idempotency-Key": "k1"}, body)
+                if route.startswith("POST")
+                else house.ask(route.partition(" ")[0], path, headers)
+            )
+            expected = {200} if route in OF_NOBODY | OF_THE_CALLER else {401, 404}
+            told = answer.body.decode() + str(answer.headers)
+
+            assert answer.status in expected, (route, answer.status, answer.body)
+            assert [mark for mark in owned.marks if mark in told] == [], route
+        mine = await house.get(f"/api/accounts/{OWNER}/credits", customer(OWNER))
+
+    assert mine.json["remaining_credits"] == 4_711
+    assert await seed.value("SELECT count(*) FROM checkout_session") == 1
+    assert await seed.value("SELECT count(*) FROM access_log WHERE actor LIKE $1", f"{OTHER}%") == 0
+
+
+async def test_the_owner_finds_all_of_it(dsn: str, redis_url: str, seed: Seed, panda: Panda) -> None:
+    """The same questions by the owner are answered: the matrix above asks for things that are there."""
+    settings = {"APP_ENV": "test", "DEV_ENDPOINTS_ENABLED": "true", "PANDA_API_URL": panda.url}
+    async with running(dsn, redis_url, **settings, PANDA_API_KEY=PANDA_KEY) as house:
+        owned = await belongings(house, seed, panda)
+        answers = [
+            await house.get(request_for(route, owned)[0], customer(OWNER, **SCOPED))
+            for route in (
+                "GET /api/accounts/{id}/credits",
+                "GET /api/billing/credits",
+                "GET /api/billing/credits/transactions",
+                "GET /api/card/wallet",
+                "GET /wallet",
+                "GET /api/v1/cards/{id}/wallet_payload",
+            )
+        ]
+
+    assert [answer.status for answer in answers] == [200] * 6
+    assert [any(mark.encode() in answer.body for mark in owned.marks) for answer in answers] == [True] * 6
