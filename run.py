@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The one command of a fresh clone: python3 run.py demo|up|test|check|lock; must never need more than Python
-itself.
+"""The one command of a fresh clone: python3 run.py demo|up|test|check|browser|lock; must never need more than
+Python itself.
 
 Makes `.venv` from a hashed lock and runs everything inside it. For `demo` and `up` it stays as the front of
 the stack: it passes signals on, holds the lifeline that ends the stack when this process is killed, and ends
@@ -34,8 +34,12 @@ STAMP = VENV / ".installed-locks"
 INSTALL_LOCK = ROOT / ".local" / "venv.lock"
 """Held while installing, and not empty while an installation is unfinished."""
 
-LOCK_GROUPS = {"run.lock": "embedded", "dev.lock": "dev"}
+LOCK_GROUPS = {"run.lock": "embedded", "dev.lock": "dev", "browser.lock": "browser"}
 """Lock files and the dependency group of pyproject.toml that each holds beside the product's own needs."""
+LOCK_OF = {"demo": "run.lock", "up": "run.lock", "browser": "browser.lock"}
+"""The lock that a command needs; the others take dev.lock."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+"""Programs that the browser tests can drive."""
 GATES = (
     ("ruff check", ("-m", "ruff", "check", ".")),
     ("ruff format", ("-m", "ruff", "format", "--check", ".")),
@@ -296,9 +300,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "test", help="all tests on real servers; further arguments go to pytest", add_help=False
     )
     commands.add_parser("check", help="what CI runs: lint, types, import contracts, tests")
+    commands.add_parser(
+        "browser", help="the console in a real browser; further arguments go to pytest", add_help=False
+    )
     commands.add_parser("lock", help="make the lock files anew with uv")
-    if arguments[:1] == ["test"]:  # pytest's options are not ours to know
-        return argparse.Namespace(command="test", rest=arguments[1:])
+    if arguments[:1] in (["test"], ["browser"]):  # pytest's options are not ours to know
+        return argparse.Namespace(command=arguments[0], rest=arguments[1:])
     return parser.parse_args(arguments)
 
 
@@ -306,14 +313,17 @@ def run(options: argparse.Namespace) -> int:
     """Do what the command line says; returns the exit status. Raises RunError."""
     if options.command == "lock":
         return relock()
-    install("run.lock" if options.command in ("demo", "up") else "dev.lock")
+    if options.command == "browser" and not any(map(shutil.which, BROWSERS)):
+        raise RunError("no Chromium here: install it (Debian: apt-get install chromium)")
+    install(LOCK_OF.get(options.command, "dev.lock"))
     if options.command == "check":
         return check()
-    if options.command == "test":
+    if options.command in ("test", "browser"):
         os.chdir(ROOT)
+        asked = options.rest if options.command == "test" else ["tests/browser", *options.rest]
         # pytest takes our place, so that signals and exit status are its own; there is no shell to go
         # through.
-        os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *options.rest], clean_environment())  # noqa: S606
+        os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *asked], clean_environment())  # noqa: S606
     if options.command == "up":
         return front(["up"])
     seed = [] if options.seed is None else ["--seed", str(options.seed)]

@@ -9,18 +9,21 @@ from fractions import Fraction
 
 from aiohttp import web
 
-from api import guard, routes
+from api import guard, house_metrics, routes
 from api.auth import Keys
 from api.bodies import BYTES_MAX
 from api.buckets import TokenBuckets
+from api.console import rendering
+from api.console.sessions import Sessions
 from api.customers import return_urls
+from api.house_metrics import House
 from api.invariants import Invariants
 from api.metrics import Metrics
 from api.receiver import Receiver
 from api.serving import Listener
 from api.world import WORLD, World
 from billing.fees import Fee
-from db import checks, operations, pool
+from db import checks, gauges, operations, pool
 from psp import providers
 from psp.panda.client import PandaApi
 from psp.stripe.client import StripeApi
@@ -37,12 +40,22 @@ pool_connections_max = 8
 customer_requests_burst_max = 10
 customer_requests_per_s = 1.0
 """Per user (contract, section 5)."""
+logins_burst_max = 10
+logins_per_s = 0.2
+"""Per address: a person mistypes a token a few times, a program would try for ever."""
 
 
 def create(settings: Settings) -> web.Application:
     """The application; its pool and doorbell live from start-up to clean-up. Raises EndpointError."""
     endpoints = providers.endpoints(settings)
+    patience = gauges.Patience(
+        settings.reconcile_refund_orphan_after_s,
+        settings.reconcile_refund_stuck_after_s,
+        settings.reconcile_checkout_stuck_after_s,
+        settings.reconcile_subscription_stuck_after_s,
+    )
     app = web.Application(middlewares=[guard.observe, guard.guard], client_max_size=BYTES_MAX)
+    rendering.setup(app)
     routes.register(app)
 
     async def world(app: web.Application) -> AsyncIterator[None]:
@@ -56,13 +69,20 @@ def create(settings: Settings) -> web.Application:
         invariants = Invariants(check)
         calls = contextlib.AsyncExitStack()
         nothing_is_real = settings.app_env in DEV_ENVIRONMENTS
+
+        async def sample() -> gauges.Gauges:
+            async with connections.acquire(timeout=limits.pool_acquire_s) as connection:
+                return await gauges.read(connection, patience, house_metrics.waits_window_s)
+
+        metrics = Metrics(House(sample, lambda: invariants.glance().found))
+        metrics.holds_connections(lambda: connections.get_size() - connections.get_idle_size())
         app[WORLD] = World(
             pool=connections,
             doorbell=doorbell,
             endpoints=endpoints,
             keys=Keys(settings),
             buckets=TokenBuckets(customer_requests_burst_max, customer_requests_per_s),
-            metrics=Metrics(),
+            metrics=metrics,
             invariants=invariants,
             sender_address=SenderAddress(settings.trusted_proxies),
             receiver=Receiver(settings),
@@ -71,6 +91,8 @@ def create(settings: Settings) -> web.Application:
             fee=Fee(Fraction(settings.credit_fee_percent), settings.credit_fee_fixed_cents),
             return_urls=return_urls.allowed(settings.return_url_origins, nothing_is_real),
             dev_endpoints=nothing_is_real and settings.dev_endpoints_enabled,
+            sessions=Sessions(),
+            logins=TokenBuckets(logins_burst_max, logins_per_s),
         )
         yield
         await calls.aclose()

@@ -108,7 +108,7 @@ def identify(
         if not shown.authorization:
             raise errors.unauthorized("UNAUTHORIZED", "Authentication is required")
         token = _bearer(shown.authorization)
-        caller = _named_by_ops_token(token, keys)
+        caller = ops_caller(token, keys)
         if caller is None and Role.CUSTOMER not in roles:
             raise errors.unauthorized("INVALID_TOKEN", "The token is not valid")
         if caller is None:
@@ -149,7 +149,8 @@ def _bearer(authorization: Sequence[str]) -> str:
     return match[1]
 
 
-def _named_by_ops_token(token: str, keys: Keys) -> Caller | None:
+def ops_caller(token: str, keys: Keys) -> Caller | None:
+    """Whose ops token this is; None: nobody's."""
     digest = _digest(token)
     found = None
     for key in keys.ops:  # all of them, so that the time tells nothing about which one was near

@@ -31,8 +31,10 @@ _SHOWN_CHARACTERS_MAX = 100
 """Of a name that the sender made up."""
 
 
-async def read(request: web.Request, shape: type[msgspec.Struct]) -> None:
-    """Read the body into `shape` for `of`. Raises ApiError 400, 408 or 413."""
+async def read(request: web.Request, shape: type[msgspec.Struct], may_be_empty: bool) -> None:
+    """Read the body into `shape` for `of`; an absent one counts as `{}` where it may be empty. Raises
+    ApiError 400, 408 or 413.
+    """
     if request.content_length is not None and request.content_length > BYTES_MAX:
         raise errors.of_status(413)
     try:
@@ -40,7 +42,7 @@ async def read(request: web.Request, shape: type[msgspec.Struct]) -> None:
             raw = await request.read()
     except TimeoutError:
         raise errors.of_status(408) from None
-    request[BODY] = decode(raw, shape)
+    request[BODY] = decode(b"{}" if may_be_empty and not raw else raw, shape)
 
 
 def of(request: web.Request, shape: type[_Body]) -> _Body:

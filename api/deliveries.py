@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiohttp import web
 
 from api import errors, filters
@@ -15,7 +18,12 @@ from db.log_ids import span_of_time
 
 async def list_page(request: web.Request) -> web.Response:
     """One page of deliveries, newest first."""
-    page = filters.page(request.query)
+    return json_answer(await read_page(request, request.query))
+
+
+async def read_page(request: web.Request, query: Mapping[str, str]) -> dict[str, Any]:
+    """The page that a query asks for. Raises ApiError 400 or, when the search takes too long, 503."""
+    page = filters.page(query)
     span = span_of_time(page.since, page.until, page.before_id)
     async with request.app[WORLD].connection() as connection:
         try:
@@ -27,23 +35,26 @@ async def list_page(request: web.Request) -> web.Response:
             ) from None
     shown = rows[: page.limit]
     more = len(rows) > page.limit
-    return json_answer(
-        {
-            "items": [item(row) for row in shown],
-            "next_cursor": filters.encode_cursor(shown[-1].id) if more else None,
-        }
-    )
+    return {
+        "items": [item(row) for row in shown],
+        "next_cursor": filters.encode_cursor(shown[-1].id) if more else None,
+    }
 
 
 async def show(request: web.Request) -> web.Response:
     """One delivery with headers, payload and all that followed from it."""
+    return json_answer(await read_detail(request))
+
+
+async def read_detail(request: web.Request) -> dict[str, Any]:
+    """The delivery of the path; that somebody reads it is on record first. Raises ApiError 404."""
     log_id = filters.delivery_id(request.match_info["id"])
     async with request.app[WORLD].connection() as connection:
         story = await reads.read_story(connection, log_id)
         if story is None:
             raise errors.not_found("No such delivery")
         await reads.log_access(connection, access(request, "read_payload", f"delivery:{log_id}"))
-    return json_answer(detail(story))
+    return detail(story)
 
 
 async def raw(request: web.Request) -> web.Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from api import errors, explain_view, filters
@@ -14,6 +16,11 @@ from psp.envelope import storable
 
 async def show(request: web.Request) -> web.Response:
     """Today's row with every transition and posting that led to it, oldest first."""
+    return json_answer(await read(request))
+
+
+async def read(request: web.Request) -> dict[str, Any]:
+    """The explanation of the object of the path. Raises ApiError 404, or 400 where its id is ambiguous."""
     kind, object_id = request.match_info["kind"], request.match_info["id"]
     source = filters.one_source(request.query)
     if kind != "account" and kind not in explain.OBJECT_KINDS:
@@ -21,7 +28,7 @@ async def show(request: web.Request) -> web.Response:
     if storable(object_id) is None:
         raise errors.not_found(f"No such {kind}")
     if kind == "account":
-        return json_answer(await _account(request, object_id))
+        return await _account(request, object_id)
     async with request.app[WORLD].connection() as connection:
         found = await explain.read_object(connection, kind, object_id, source)
     if not found:
@@ -30,10 +37,10 @@ async def show(request: web.Request) -> web.Response:
         sources = ", ".join(row["source"] for row, _ in found)
         which = Detail("source", f"this id exists in {sources}; name one", "ambiguous")
         raise ApiError(400, "AMBIGUOUS_ID", "This id exists in several sources", [which])
-    return json_answer(explain_view.subject(kind, *found[0]))
+    return explain_view.subject(kind, *found[0])
 
 
-async def _account(request: web.Request, account_id: str) -> object:
+async def _account(request: web.Request, account_id: str) -> dict[str, Any]:
     async with request.app[WORLD].connection() as connection:
         found = await explain.read_account(connection, account_id)
     if found is None:

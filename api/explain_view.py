@@ -11,31 +11,38 @@ from typing import Any
 
 from api.amounts import decimal_text
 from api.delivery_view import movement_fields, posting_fields, transition_fields
-from db.explain import AccountRow, History
+from db.desk import BalanceRow
+from db.explain import AccountBalance, AccountRow, History
 from db.reads import MovementRow, TransitionRow
 
 
 def account(row: AccountRow, history: History) -> dict[str, Any]:
-    """An account with balances; a customer below zero is `overdrawn`."""
+    """An account with balances and all that moved them."""
+    movements = _with_balances(row, history.movements)
+    return _answer("account", row.id, account_state(row), history, movements)
+
+
+def account_state(row: AccountRow) -> dict[str, Any]:
+    """An account as it is today; a customer below zero is `overdrawn`."""
     overdrawn = row.kind == "customer" and any(balance.amount < 0 for balance in row.balances)
-    state = {
+    return {
         "id": row.id,
         "kind": row.kind,
         "status": "overdrawn" if overdrawn else "open",
         "created_at": row.created_at,
-        "balances": [
-            {
-                "unit": balance.unit,
-                "exponent": balance.exponent,
-                "amount_minor": balance.amount,
-                "amount": decimal_text(balance.amount, balance.exponent),
-                "updated_at": balance.updated_at,
-            }
-            for balance in row.balances
-        ],
+        "balances": [balance_fields(balance) for balance in row.balances],
     }
-    movements = _with_balances(row, history.movements)
-    return _answer("account", row.id, state, history, movements)
+
+
+def balance_fields(balance: AccountBalance | BalanceRow) -> dict[str, Any]:
+    """A balance in minor units and as decimal text."""
+    return {
+        "unit": balance.unit,
+        "exponent": balance.exponent,
+        "amount_minor": balance.amount,
+        "amount": decimal_text(balance.amount, balance.exponent),
+        "updated_at": balance.updated_at,
+    }
 
 
 def subject(kind: str, row: dict[str, Any], history: History) -> dict[str, Any]:

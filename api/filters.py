@@ -80,8 +80,8 @@ class _Reader:
 
 
 PAGE_FIELDS = frozenset((
-    "source", "endpoint", "origin", "verdict", "state", "type", "event_id", "object_id", "ip", "since",
-    "until", "limit", "cursor",
+    "source", "endpoint", "origin", "verdict", "state", "type", "event_id", "object_id", "ip", "reason",
+    "since", "until", "limit", "cursor",
 ))  # fmt: skip
 
 
@@ -98,6 +98,7 @@ def page(query: Mapping[str, str]) -> Page:
         event_id=reader.read("event_id", _text),
         object_id=reader.read("object_id", _text),
         ip=reader.read("ip", _network),
+        reason=reader.read("reason", _text),
     )
     since, until = reader.read("since", _time), reader.read("until", _time)
     if since is not None and until is not None and since > until:
@@ -147,6 +148,17 @@ def window(query: Mapping[str, str]) -> Window:
     return Window(window_s, bucket_s)
 
 
+PLACE_FIELDS = frozenset(("limit", "cursor"))
+
+
+def place(query: Mapping[str, str]) -> tuple[int, int | None]:
+    """Page size and place of a list that has no filters. Raises ApiError 400."""
+    reader = _Reader(query)
+    limit, at = reader.read("limit", _limit), reader.read("cursor", decode_cursor)
+    reader.done()
+    return LIMIT_DEFAULT if limit is None else limit, at
+
+
 def one_source(query: Mapping[str, str]) -> str | None:
     """The `source` parameter alone. Raises ApiError 400."""
     reader = _Reader(query)
@@ -157,8 +169,13 @@ def one_source(query: Mapping[str, str]) -> str | None:
 
 def delivery_id(text: str) -> int:
     """A delivery's id from a path. Raises ApiError 404: what is no id names no delivery."""
+    return number_in_path(text, "No such delivery")
+
+
+def number_in_path(text: str, otherwise: str) -> int:
+    """An id from a path. Raises ApiError 404 with these words."""
     if not text.isascii() or not text.isdigit() or len(text) > 19 or not 0 < int(text) <= ID_MAX:
-        raise errors.not_found("No such delivery")
+        raise errors.not_found(otherwise)
     return int(text)
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from api import answers, auth, bodies, cross_origin, errors, idempotency
 from api.answers import type_handler
 from api.auth import Role, Shown
+from api.console import door, rendering
 from api.errors import ApiError, Detail
 from api.idempotency import KeyRule
 from api.routes import CROSS_ORIGIN_PATHS, DECLARED, Route, template_of
@@ -20,8 +21,11 @@ from db.pool import WORLD_IS_BUSY
 from runtime import clock, telemetry
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_UNLOGGED = frozenset(("/health/live", "/health/ready", "/metrics"))
-"""Asked every few seconds by machines; the metrics count them."""
+_UNLOGGED = frozenset(
+    ("/health/live", "/health/ready", "/metrics", "/console/static/{name}", "/console/overview/figures",
+     "/console/overview/series")
+)  # fmt: skip
+"""Asked every few seconds by machines and open pages; the metrics count them."""
 
 
 @web.middleware
@@ -55,17 +59,24 @@ async def _answer(request: web.Request, handler: type_handler, request_id: str) 
     try:
         return await handler(request)
     except ApiError as error:
-        return answers.refusal(error, request_id)
+        return _refusal(request, error, request_id)
     except web.HTTPException as error:
         # The router's own refusals. Their texts may echo the request; of their headers only Allow is kept.
         kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return answers.refusal(errors.of_status(error.status, kept), request_id)
+        return _refusal(request, errors.of_status(error.status, kept), request_id)
     except WORLD_IS_BUSY as error:
         telemetry.logger().warning("database_away", request_id=request_id, exc_info=error)
-        return answers.refusal(errors.unavailable(), request_id)
+        return _refusal(request, errors.unavailable(), request_id)
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours is a 500 that echoes nothing
         telemetry.logger().error("handler_failed", request_id=request_id, exc_info=error)
-        return answers.refusal(errors.of_status(500), request_id)
+        return _refusal(request, errors.of_status(500), request_id)
+
+
+def _refusal(request: web.Request, error: ApiError, request_id: str) -> web.Response:
+    """A page for whoever looks at the console, JSON for everybody else."""
+    if request.path == "/console" or request.path.startswith("/console/"):
+        return rendering.refusal(request, error, request_id)
+    return answers.refusal(error, request_id)
 
 
 @web.middleware
@@ -81,7 +92,10 @@ async def guard(request: web.Request, handler: type_handler) -> web.StreamRespon
         raise errors.not_found()
     if route.body_before_caller:
         await _read_body(request, route)
-    caller = auth.identify(_shown(request), world.keys, route.roles, clock.now_unix_s(), route.scope)
+    if route.session:
+        caller = await door.identify(request, route.roles)
+    else:
+        caller = auth.identify(_shown(request), world.keys, route.roles, clock.now_unix_s(), route.scope)
     request[CALLER] = caller
     if caller.role is Role.CUSTOMER:
         _ration(world.buckets.take(caller.name, time.monotonic()))
@@ -95,7 +109,7 @@ async def guard(request: web.Request, handler: type_handler) -> web.StreamRespon
 
 async def _read_body(request: web.Request, route: Route) -> None:
     if route.body is not None:
-        await bodies.read(request, route.body)
+        await bodies.read(request, route.body, route.body_may_be_empty)
     if route.check is not None:
         route.check(request)
 

@@ -24,4 +24,6 @@ async def ready(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text format."""
-    return web.Response(body=request.app[WORLD].metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+    return web.Response(
+        body=await request.app[WORLD].metrics.exposition(), headers={"Content-Type": CONTENT_TYPE}
+    )

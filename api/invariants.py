@@ -47,6 +47,12 @@ class Invariants:
         await asyncio.wait({self._task}, timeout=wait_s_max)
         return self._last
 
+    def glance(self) -> Checked:
+        """The last result at once; a run that may begin does, for whoever asks later."""
+        if self._rest_until <= time.monotonic() and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._run_once())
+        return self._last
+
     async def close(self) -> None:
         """End a run that is under way."""
         if self._task is not None:

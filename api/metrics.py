@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from api.house_metrics import House
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -10,10 +14,12 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """Requests by route template, method and status, and how long they took."""
+    """Requests by route template, method and status, how long they took, and the house's gauges."""
 
-    def __init__(self) -> None:
+    def __init__(self, house: House) -> None:
         self._registry = CollectorRegistry()
+        self._registry.register(house)
+        self._house = house
         self._requests = Counter(
             "sluice_api_requests_total",
             "Requests answered, by route template, method and status.",
@@ -37,6 +43,15 @@ class Metrics:
         self.totals["requests"] += 1
         self.totals["failed"] += status >= 500
 
-    def exposition(self) -> bytes:
+    def holds_connections(self, taken: Callable[[], float]) -> None:
+        """Show how many of the pool's connections are taken, whenever somebody scrapes."""
+        Gauge(
+            "sluice_api_connections_taken",
+            "Database connections of this process that are in use.",
+            registry=self._registry,
+        ).set_function(taken)
+
+    async def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
+        await self._house.refresh()
         return generate_latest(self._registry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -25,8 +26,12 @@ from psp.providers import Endpoint
 
 async def run(request: web.Request) -> web.Response:
     """Append the delivery once more under the operator's name and ring the workers."""
+    return json_answer(await replay(request, filters.delivery_id(request.match_info["id"])), status=202)
+
+
+async def replay(request: web.Request, log_id: int) -> dict[str, Any]:
+    """Replay one delivery; returns which delivery it became and how its event stands. Raises ApiError."""
     world = request.app[WORLD]
-    log_id = filters.delivery_id(request.match_info["id"])
     asked = access(request, "replay", f"delivery:{log_id}")
     async with world.connection() as connection:
         # Before anything else: also an attempt that is refused is on record.
@@ -38,18 +43,15 @@ async def run(request: web.Request) -> web.Response:
         delivery = replayed(row, payload, world.endpoints, asked, request.headers.get("User-Agent"))
         appended = await reads.append_one(connection, delivery)
     world.doorbell.ring()
-    return json_answer(
-        {
-            "delivery_id": str(log_id),
-            "replay_delivery_id": str(appended.log_id),
-            "source": delivery.source,
-            "event_id": delivery.event_id,
-            "state": appended.state,
-            "reason": appended.reason,
-            "actor": asked.actor,
-        },
-        status=202,
-    )
+    return {
+        "delivery_id": str(log_id),
+        "replay_delivery_id": str(appended.log_id),
+        "source": delivery.source,
+        "event_id": delivery.event_id,
+        "state": appended.state,
+        "reason": appended.reason,
+        "actor": asked.actor,
+    }
 
 
 def replayed(

@@ -5,15 +5,33 @@ A handler that is not in this table is not served: the guard refuses whatever th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
 
-from api import balances, bodies, cross_origin, deliveries, explain, filters, health, replay, stats, status
+from api import (
+    balances,
+    bodies,
+    commands,
+    cross_origin,
+    deliveries,
+    explain,
+    filters,
+    health,
+    openapi,
+    reconcile,
+    replay,
+    replay_many,
+    resolve,
+    shapes,
+    stats,
+    status,
+)
 from api.answers import type_handler
 from api.auth import Role
+from api.console import assets, desk, door, live, pages
 from api.customers import checkouts, dev_cards, grants, postings, wallet
 from api.idempotency import KeyRule
 
@@ -23,8 +41,10 @@ class Route:
     """One method of one path, for these roles, with the query parameters it reads; others are refused.
 
     `body` is the type that the request's body must have, `check` says what is wrong with it beyond that, and
-    `answer` is the type of a good answer. With `body_before_caller` a bad body is refused whoever sends it.
-    `scope`: only a customer's bearer token that has it will do. `dev_only`: not there in production.
+    `answer` is the type of a good answer with `status`; `media` is its kind where it is no JSON. With
+    `body_before_caller` a bad body is refused whoever sends it. `scope`: only a customer's bearer token that
+    has it will do. `dev_only`: not there in production. Of a `session` route the caller is known by the
+    console's cookie.
     """
 
     method: str
@@ -33,9 +53,13 @@ class Route:
     handler: type_handler
     query: frozenset[str] = frozenset()
     body: type[msgspec.Struct] | None = None
+    body_may_be_empty: bool = False
     check: Callable[[web.Request], None] | None = None
     body_before_caller: bool = False
     answer: type[msgspec.Struct] | None = None
+    status: int = 200
+    media: str | None = None
+    session: bool = False
     key_rule: KeyRule = KeyRule.NONE
     scope: str | None = None
     dev_only: bool = False
@@ -46,19 +70,60 @@ _CUSTOMERS = frozenset({Role.CUSTOMER})
 _READERS = frozenset({Role.DASHBOARD, Role.OPS})
 _COMMANDERS = frozenset({Role.OPS})
 
-ROUTES = (
-    Route("GET", "/health/live", _ANYONE, health.live),
-    Route("GET", "/health/ready", _ANYONE, health.ready),
-    Route("GET", "/metrics", _ANYONE, health.metrics),
-    Route("GET", "/audit/deliveries", _READERS, deliveries.list_page, filters.PAGE_FIELDS),
-    Route("GET", "/audit/deliveries/{id}", _READERS, deliveries.show),
-    Route("GET", "/audit/deliveries/{id}/raw", _READERS, deliveries.raw),
-    Route("GET", "/audit/stats", _READERS, stats.show, filters.WINDOW_FIELDS),
-    Route("GET", "/audit/explain/{kind}/{id}", _READERS, explain.show, frozenset({"source"})),
-    Route("POST", "/ops/deliveries/{id}/replay", _COMMANDERS, replay.run),
-    Route("GET", "/ops/status", _READERS, status.show),
-    Route("GET", "/api/accounts/{id}/credits", _CUSTOMERS | _READERS, balances.of_account),
-    Route("GET", "/api/billing/credits", _CUSTOMERS, balances.own_usdc),
+PORT = (
+    Route("GET", "/health/live", _ANYONE, health.live, answer=shapes.Health),
+    Route("GET", "/health/ready", _ANYONE, health.ready, answer=shapes.Health),
+    Route("GET", "/metrics", _ANYONE, health.metrics, media="text/plain"),
+    Route("GET", "/openapi.json", _ANYONE, openapi.show, media="application/json"),
+)
+AUDIT = (
+    Route(
+        "GET", "/audit/deliveries", _READERS, deliveries.list_page, filters.PAGE_FIELDS,
+        answer=shapes.DeliveryPage,
+    ),
+    Route("GET", "/audit/deliveries/{id}", _READERS, deliveries.show, answer=shapes.Delivery),
+    Route(
+        "GET", "/audit/deliveries/{id}/raw", _READERS, deliveries.raw, media="application/octet-stream"
+    ),
+    Route("GET", "/audit/stats", _READERS, stats.show, filters.WINDOW_FIELDS, answer=shapes.Stats),
+    Route(
+        "GET", "/audit/explain/{kind}/{id}", _READERS, explain.show, frozenset({"source"}),
+        answer=shapes.Explanation,
+    ),
+)  # fmt: skip
+OPERATIONS = (
+    Route(
+        "POST", "/ops/deliveries/{id}/replay", _COMMANDERS, replay.run, answer=shapes.Replayed, status=202
+    ),
+    Route(
+        "POST", "/ops/deliveries/{id}/resolve", _COMMANDERS, resolve.delivery, body=commands.ResolveOrder,
+        answer=shapes.Resolved,
+    ),
+    Route(
+        "POST", "/ops/replay", _COMMANDERS, replay_many.run, body=commands.ReplayOrder,
+        answer=shapes.ReplayedMany, status=202,
+    ),
+    Route(
+        "POST", "/ops/reconcile", _COMMANDERS, reconcile.start, body=commands.ReconcileOrder,
+        body_may_be_empty=True, answer=shapes.RunAsked, status=202,
+    ),
+    Route("GET", "/ops/reconcile", _READERS, reconcile.history, filters.PLACE_FIELDS, answer=shapes.RunPage),
+    Route(
+        "GET", "/ops/reconcile/{run_id}", _READERS, reconcile.show, filters.PLACE_FIELDS,
+        answer=shapes.RunDetail,
+    ),
+    Route("GET", "/ops/alerts", _READERS, resolve.alerts, filters.PLACE_FIELDS, answer=shapes.AlertPage),
+    Route(
+        "POST", "/ops/alerts/{id}/resolve", _COMMANDERS, resolve.alert, body=commands.ResolveOrder,
+        answer=shapes.ResolvedAlert,
+    ),
+    Route("GET", "/ops/status", _READERS, status.show, answer=shapes.Status),
+)  # fmt: skip
+CUSTOMERS = (
+    Route(
+        "GET", "/api/accounts/{id}/credits", _CUSTOMERS | _READERS, balances.of_account, answer=shapes.Credits
+    ),
+    Route("GET", "/api/billing/credits", _CUSTOMERS, balances.own_usdc, answer=shapes.Usdc),
     Route(
         "GET",
         "/api/billing/credits/transactions",
@@ -103,6 +168,46 @@ ROUTES = (
     ),
 )
 
+
+def _page(
+    path: str, handler: type_handler, query: Iterable[str] = (), media: str = "text/html", status: int = 200
+) -> Route:
+    """A page of the console, for whoever is logged in."""
+    return Route("GET", path, _READERS, handler, frozenset(query), media=media, status=status, session=True)
+
+
+def _command(path: str, handler: type_handler, roles: frozenset[Role] = _COMMANDERS) -> Route:
+    """A form of the console; it leads to where its result shows."""
+    return Route("POST", path, roles, handler, status=303, media="text/html", session=True)
+
+
+CONSOLE = (
+    Route("GET", "/console/static/{name}", _ANYONE, assets.serve, frozenset({"v"}), media="*/*"),
+    Route("GET", "/console/login", _ANYONE, door.ask, frozenset({"next"}), media="text/html"),
+    Route("POST", "/console/login", _ANYONE, door.log_in, status=303, media="text/html"),
+    _command("/console/logout", door.log_out, _READERS),
+    _page("/console", live.overview, ("window",)),
+    _page("/console/overview/figures", live.figures),
+    _page("/console/overview/series", live.series, ("window",), "application/json"),
+    _page("/console/deliveries", pages.list_deliveries, filters.PAGE_FIELDS),
+    _page("/console/deliveries/{id}", pages.show_delivery, ("done",)),
+    _page("/console/deliveries/{id}/raw", deliveries.raw, media="application/octet-stream"),
+    _command("/console/deliveries/{id}/replay", desk.replay_delivery),
+    _command("/console/deliveries/{id}/resolve", desk.resolve_delivery),
+    _page("/console/explain", pages.ask_explain, ("kind", "id", "source")),
+    _page("/console/explain/{kind}/{id}", pages.show_explain, ("source",)),
+    _page("/console/quarantine", desk.quarantine, ("reason", "cursor")),
+    _command("/console/quarantine/replay", desk.replay_reason),
+    _command("/console/alerts/{id}/resolve", desk.resolve_alert),
+    _page("/console/reconcile", desk.runs, ("cursor",)),
+    _command("/console/reconcile", desk.ask_run),
+    _page("/console/reconcile/{run_id}", desk.show_run, ("cursor",)),
+    _page("/console/balances", pages.list_balances, ("account", "overdrawn", "after")),
+    _page("/console/balances/{id}", pages.show_balances, ("cursor",)),
+)
+
+ROUTES: tuple[Route, ...] = (*PORT, *AUDIT, *OPERATIONS, *CUSTOMERS, *CONSOLE)
+
 CROSS_ORIGIN_PATHS = frozenset(route.path for route in ROUTES if route.method == "OPTIONS")
 """Paths that pages of other origins may call: those with a preflight."""
 
@@ -112,6 +217,7 @@ DECLARED = web.AppKey("declared", dict[web.AbstractRoute, Route])
 
 def register(app: web.Application) -> None:
     """Put the table into the router; the guard finds each line again by the router's own route."""
+    app[openapi.DOCUMENT] = openapi.document(ROUTES)
     app[DECLARED] = {
         app.router.add_route(route.method, route.path, route.handler, expect_handler=_expect): route
         for route in ROUTES

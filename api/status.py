@@ -8,7 +8,7 @@ from aiohttp import web
 
 from api.answers import json_answer
 from api.invariants import Checked
-from api.world import WORLD
+from api.world import WORLD, World
 from db import status
 from db.status import HouseStatus
 from runtime import limits
@@ -16,7 +16,11 @@ from runtime import limits
 
 async def show(request: web.Request) -> web.Response:
     """Processes, queue, invariants, completeness, alerts, last reconcile run."""
-    world = request.app[WORLD]
+    return json_answer(await read(request.app[WORLD]))
+
+
+async def read(world: World) -> dict[str, Any]:
+    """The answer, read now."""
     async with world.connection() as connection:
         house = await status.read_status(connection)
     # After the connection is given back: the checks take their own.
@@ -31,7 +35,7 @@ async def show(request: web.Request) -> web.Response:
             "counters": {},
         }
     )
-    return json_answer(answer)
+    return answer
 
 
 def view(house: HouseStatus, checked: Checked) -> dict[str, Any]:

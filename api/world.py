@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.auth import Caller, Keys
 from api.buckets import TokenBuckets
+from api.console.sessions import Sessions
 from api.customers.return_urls import ReturnUrls
 from api.invariants import Invariants
 from api.metrics import Metrics
@@ -28,7 +29,9 @@ from runtime.sender_address import SenderAddress
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One per process; `endpoints` are the receiver's, for their secrets. No key, no provider: None."""
+    """One per process; `endpoints` are the receiver's, for their secrets; `logins` rations attempts. No key,
+    no provider: None.
+    """
 
     pool: type_pool
     doorbell: Doorbell
@@ -44,6 +47,8 @@ class World:
     fee: Fee
     return_urls: ReturnUrls
     dev_endpoints: bool
+    sessions: Sessions
+    logins: TokenBuckets
 
     def connection(self) -> AbstractAsyncContextManager[type_connection]:
         """A connection on loan. Raises one of `db.pool.WORLD_IS_BUSY` within a second when there is none."""

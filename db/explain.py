@@ -67,10 +67,9 @@ OBJECT_KINDS = frozenset(_OBJECT_QUERIES)
 async def read_account(connection: type_connection, account_id: str) -> tuple[AccountRow, History] | None:
     """An account with the history of itself and of what belongs to it; None when it does not exist."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        row = await connection.fetchrow(AUDIT.explain_account, account_id)
+        row = await _account(connection, account_id)
         if row is None:
             return None
-        balances = [AccountBalance(*b) for b in await connection.fetch(AUDIT.balances_of_account, account_id)]
         subjects = await connection.fetch(AUDIT.subjects_of_account, account_id)
         transitions = await _transitions(connection, [(s["kind"], s["source"], s["id"]) for s in subjects])
         movements = [
@@ -78,7 +77,21 @@ async def read_account(connection: type_connection, account_id: str) -> tuple[Ac
             for each in await connection.fetch(AUDIT.movements_of_account, account_id, history_rows_max)
         ]
     complete = max(len(transitions), len(movements)) < history_rows_max
-    return AccountRow(**row, balances=balances), History(transitions, movements, complete)
+    return row, History(transitions, movements, complete)
+
+
+async def read_balances(connection: type_connection, account_id: str) -> AccountRow | None:
+    """An account with its balances alone; None when it does not exist."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await _account(connection, account_id)
+
+
+async def _account(connection: type_connection, account_id: str) -> AccountRow | None:
+    row = await connection.fetchrow(AUDIT.explain_account, account_id)
+    if row is None:
+        return None
+    balances = [AccountBalance(*b) for b in await connection.fetch(AUDIT.balances_of_account, account_id)]
+    return AccountRow(**row, balances=balances)
 
 
 async def read_object(

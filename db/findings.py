@@ -10,6 +10,9 @@ from uuid import UUID
 from db.pool import type_connection
 from db.queries import OPERATIONS
 
+PHASES = ("undelivered_events",)
+"""What a run consists of; here, because the reconciler runs them and the API takes orders for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -22,11 +25,39 @@ class Finding:
     repaired: bool
 
 
-async def start_run(
-    connection: type_connection, run_id: UUID, requested_by: str, phases: Sequence[str], dry_run: bool
-) -> None:
-    """Open the record of a run."""
-    await connection.execute(OPERATIONS.start_run, run_id, requested_by, list(phases), dry_run)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run as it is asked for: which phases, only to look, and about which object (kind:id; None: all)."""
+
+    id: UUID
+    requested_by: str
+    phases: Sequence[str]
+    dry_run: bool
+    object: str | None = None
+
+
+async def start_run(connection: type_connection, order: Order, instance: str | None) -> None:
+    """Open the record of a run that begins now in the process of this name (None: a command line)."""
+    await connection.execute(
+        OPERATIONS.start_run,
+        order.id,
+        order.requested_by,
+        list(order.phases),
+        order.dry_run,
+        order.object,
+        instance,
+    )
+
+
+async def pick_up_run(connection: type_connection, instance: str) -> Order | None:
+    """Take the oldest run that somebody asked for; it is this process's from now on. None: there is none."""
+    row = await connection.fetchrow(OPERATIONS.pick_up_run, instance)
+    return None if row is None else Order(*row)
+
+
+async def fail_abandoned_runs(connection: type_connection, silent_s: float) -> None:
+    """End the record of runs whose process has been silent for so long: nobody else will."""
+    await connection.execute(OPERATIONS.fail_abandoned_runs, silent_s)
 
 
 async def finish_run(

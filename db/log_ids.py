@@ -32,6 +32,13 @@ def span_of_id(log_id: int) -> Span:
     return Span(log_id, min(log_id + 1, ID_MAX), at - _MS, at + 2 * _MS)
 
 
+def span_of_ids(first: int, last: int) -> Span:
+    """The span that holds the rows of all ids from `first` to `last`."""
+    return Span(
+        first, min(last + 1, ID_MAX), span_of_id(first).received_from, span_of_id(last).received_until
+    )
+
+
 def span_of_time(since: datetime | None, until: datetime | None, before_id: int | None) -> Span:
     """The span of receipts from `since` to before `until`, with ids below `before_id`; None: no bound."""
     id_from, id_until = 0, ID_MAX

@@ -77,6 +77,7 @@ class DeliveryFilter:
     event_id: str | None = None
     object_id: str | None = None
     ip: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,7 @@ async def _deliveries(
         narrowed.event_id,
         narrowed.object_id,
         narrowed.ip,
+        narrowed.reason,
         rows_max,
     )
     return [DeliveryRow(*row) for row in rows]

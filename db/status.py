@@ -60,13 +60,15 @@ class HouseStatus:
     latest_run: RunRow | None
 
 
+def process_row(row: Any) -> ProcessRow:
+    """A row of `list_processes`; the counters come as JSON."""
+    return ProcessRow(**{**row, "counters": msgspec.json.decode(row["counters"])})
+
+
 async def read_status(connection: type_connection) -> HouseStatus:
     """Everything in one snapshot, by partial indexes and small tables only."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        processes = [
-            ProcessRow(**{**row, "counters": msgspec.json.decode(row["counters"])})
-            for row in await connection.fetch(AUDIT.list_processes)
-        ]
+        processes = [process_row(row) for row in await connection.fetch(AUDIT.list_processes)]
         figures = await connection.fetchrow(AUDIT.queue_figures)
         alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
         run = await connection.fetchrow(AUDIT.latest_run)

@@ -11,9 +11,13 @@ import sys
 from uuid import uuid4
 
 from db import operations, pool
-from reconciler.runs import PHASES, Reconciler
-from runtime import clock, process, settings, telemetry
+from db.findings import PHASES, Order
+from reconciler.runs import Reconciler
+from runtime import clock, limits, process, settings, telemetry
 from runtime.doorbell import Doorbell
+
+_REQUESTED_EVERY_S = 1.0
+"""An operator who asks for a run looks at the page; the look-up is one probe of an index that is empty."""
 
 
 async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
@@ -27,13 +31,21 @@ async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
 
     async def beat() -> None:
         async with connections.acquire() as connection:
-            await operations.beat(connection, "reconciler", process.instance(), started_at, {})
+            await operations.beat(connection, "reconciler", process.instance(), started_at, reconciler.totals)
 
     async def run_once() -> None:
-        await reconciler.run_once(uuid4(), clock.now(), "interval")
+        await reconciler.run_once(
+            Order(uuid4(), "interval", PHASES, dry_run=False), clock.now(), process.instance()
+        )
+
+    async def run_requested() -> None:
+        await reconciler.run_requested(clock.now())
 
     telemetry.logger().info("reconciling", every_s=configuration.reconcile_interval_s)
-    loops = [asyncio.create_task(process.every(configuration.sweep_interval_s, stop, "beat", beat))]
+    loops = [
+        asyncio.create_task(process.every(limits.heartbeat_interval_s, stop, "beat", beat)),
+        asyncio.create_task(process.every(_REQUESTED_EVERY_S, stop, "requested", run_requested)),
+    ]
     if configuration.reconcile_worker_enabled:
         loops.append(
             asyncio.create_task(
@@ -49,7 +61,7 @@ async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
     return 0
 
 
-async def run(configuration: settings.Settings, phases: list[str], dry_run: bool) -> int:
+async def run(configuration: settings.Settings, phases: list[str], dry_run: bool, wanted: str | None) -> int:
     """One run by hand; prints its counts as JSON and returns 0, or 1 when no provider can be asked."""
     if configuration.stripe_secret_key is None:
         sys.stderr.write("no provider can be asked: STRIPE_SECRET_KEY is not set\n")
@@ -60,7 +72,7 @@ async def run(configuration: settings.Settings, phases: list[str], dry_run: bool
     doorbell = Doorbell(configuration.redis_url)
     run_id = uuid4()
     counts = await Reconciler(configuration, connections, doorbell).run_once(
-        run_id, clock.now(), "command line", phases or PHASES, dry_run
+        Order(run_id, "command line", phases or PHASES, dry_run, wanted), clock.now()
     )
     sys.stdout.write(json.dumps({"run_id": str(run_id), "dry_run": dry_run, "counts": counts}) + "\n")
     await doorbell.close()
@@ -75,10 +87,14 @@ def main() -> int:
     once = commands.add_parser("run", help="run once, now")
     once.add_argument("--phase", action="append", default=[], choices=PHASES)
     once.add_argument("--dry-run", action="store_true", help="write findings only")
+    once.add_argument("--object", metavar="KIND:ID", help="look for what is about this object only")
     arguments = parser.parse_args()
     configuration = settings.load_or_exit()
     if arguments.command == "run":
-        return process.run("reconciler", lambda _stop: run(configuration, arguments.phase, arguments.dry_run))
+        return process.run(
+            "reconciler",
+            lambda _stop: run(configuration, arguments.phase, arguments.dry_run, arguments.object),
+        )
     return process.run("reconciler", lambda stop: serve(configuration, stop))
 
 

@@ -32,13 +32,14 @@ _PAGES_MAX = 200
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run as the phases see it: `started_at` in unix seconds by our clock, `grace_s` for webhooks on
-    their way.
+    their way. With an `object` (kind:id) only what is about it counts.
     """
 
     id: UUID
     started_at: int
     grace_s: int
     dry_run: bool
+    object: str | None = None
 
 
 async def run_once(pool: type_pool, api: StripeApi, run: Run) -> Counter[str]:
@@ -59,13 +60,15 @@ async def run_once(pool: type_pool, api: StripeApi, run: Run) -> Counter[str]:
             counts += await _repair(connection, page, run)
         if after is None:
             break
-    if after is None and not run.dry_run:
+    # A run that has left out other objects has not seen the whole span.
+    if after is None and not run.dry_run and run.object is None:
         async with pool.acquire(timeout=limits.pool_acquire_s) as connection:
             await findings.move_cursor(connection, _SOURCE, PHASE, str(created_to))
     return counts
 
 
 async def _repair(connection: type_connection, page: list[ListedEvent], run: Run) -> Counter[str]:
+    page = [event for event in page if _is_about(event, run.object)]
     known = await findings.known_events(connection, _SOURCE, [event.id for event in page])
     missing = [event for event in page if event.id not in known]
     if missing and not run.dry_run:
@@ -77,6 +80,12 @@ async def _repair(connection: type_connection, page: list[ListedEvent], run: Run
     )
     repaired = 0 if run.dry_run else len(missing)
     return Counter(listed=len(page), missing_event=len(missing), repaired=repaired)
+
+
+def _is_about(event: ListedEvent, wanted: str | None) -> bool:
+    if wanted is None:
+        return True
+    return RECEIVERS[_SOURCE].read_envelope(event.body).object_id == wanted.partition(":")[2]
 
 
 def _delivery(event: ListedEvent, run: Run) -> Delivery:

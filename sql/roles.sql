@@ -31,6 +31,7 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_make_partitions(integer) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_drop_partitions(date) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION ledger_post() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) FROM PUBLIC;
 
 -- The receiver appends to the log and the inbox, column by column: it can forge neither an id nor a time, and reads
 -- back nothing but the ids that tie the rows of one statement together.
@@ -92,3 +93,8 @@ GRANT INSERT (caller, key, request_sha256, leased_until),
     ON idempotency_key TO sluice_api;
 GRANT UPDATE (token_sha256, token_expires_at) ON virtual_card TO sluice_api;
 REVOKE SELECT ON idempotency_key, credential, card, virtual_card FROM sluice_reconciler;
+
+-- An operator's commands: ask for a run, close an alert, take one quarantined event off the list.
+GRANT INSERT (id, requested_by, phases, dry_run, object) ON reconcile_run TO sluice_api;
+GRANT UPDATE (resolved_at, resolved_by, resolution) ON alert TO sluice_api;
+GRANT EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) TO sluice_api;

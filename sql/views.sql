@@ -22,6 +22,12 @@ CREATE OR REPLACE VIEW audit.attack_attempts AS
 SELECT date_trunc('minute', received_at) AS minute, endpoint, verdict, source_ip, sum(requests) AS requests
 FROM webhook_log WHERE verdict <> 'ok' GROUP BY 1, 2, 3, 4;
 
+-- Deliveries by minute, over the whole log: for a span of it group audit.deliveries by minute, which opens its days only.
+CREATE OR REPLACE VIEW audit.throughput_minute AS
+SELECT date_trunc('minute', received_at) AS minute, source, endpoint, verdict, sum(requests) AS deliveries,
+       sum(body_bytes) AS body_bytes
+FROM webhook_log GROUP BY 1, 2, 3, 4;
+
 -- Balances with their unit's exponent; `overdrawn` marks customers below zero after a clawback.
 CREATE OR REPLACE VIEW audit.balances AS
 SELECT b.account_id, a.kind, b.unit, u.exponent, b.amount, b.amount < 0 AND a.kind = 'customer' AS overdrawn,
@@ -29,10 +35,12 @@ SELECT b.account_id, a.kind, b.unit, u.exponent, b.amount, b.amount < 0 AND a.ki
 FROM balance b JOIN account a ON a.id = b.account_id JOIN unit u ON u.code = b.unit;
 
 CREATE OR REPLACE VIEW audit.reconcile_runs AS
-SELECT id, requested_by, phases, dry_run, status, started_at, finished_at, counts, errors FROM reconcile_run;
+SELECT id, requested_by, phases, dry_run, status, started_at, finished_at, counts, errors,
+       object, picked_up_at
+FROM reconcile_run;
 
 CREATE OR REPLACE VIEW audit.findings AS
 SELECT id, run_id, source, class, object_id, detail, repaired, at FROM reconcile_finding;
 
-GRANT SELECT ON audit.deliveries, audit.events, audit.attack_attempts, audit.balances, audit.reconcile_runs, audit.findings
-    TO sluice_dashboard;
+GRANT SELECT ON audit.deliveries, audit.events, audit.attack_attempts, audit.throughput_minute, audit.balances,
+    audit.reconcile_runs, audit.findings TO sluice_dashboard;

@@ -27,8 +27,9 @@ WHERE l.id >= $1 AND l.id < $2
   AND ($11::text IS NULL OR l.event_id = $11)
   AND ($12::text IS NULL OR l.object_id = $12)
   AND ($13::text IS NULL OR l.source_ip <<= $13::text::inet)
+  AND ($14::text IS NULL OR e.reason = $14)
 ORDER BY l.id DESC
-LIMIT $14;
+LIMIT $15;
 
 -- name: read_payload
 -- Exact bytes and allow-listed headers of one delivery.

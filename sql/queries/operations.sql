@@ -57,8 +57,24 @@ WITH expired AS (
 DELETE FROM webhook_log l USING expired x WHERE l.id = x.id AND l.received_at = x.received_at;
 
 -- name: start_run
--- Opens the record of a reconcile run.
-INSERT INTO reconcile_run (id, requested_by, phases, dry_run) VALUES ($1, $2, $3, $4);
+-- Opens the record of a reconcile run that begins now.
+INSERT INTO reconcile_run (id, requested_by, phases, dry_run, object, instance, picked_up_at)
+VALUES ($1, $2, $3, $4, $5, $6, now());
+
+-- name: pick_up_run
+-- Takes the oldest run that somebody asked for and nobody has begun.
+UPDATE reconcile_run SET picked_up_at = now(), instance = $1
+WHERE id = (SELECT id FROM reconcile_run WHERE status = 'running' AND picked_up_at IS NULL
+            ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, requested_by, phases, dry_run, object;
+
+-- name: fail_abandoned_runs
+-- Ends the runs whose process has been silent for so many seconds; one from a command line beats not and has a day.
+UPDATE reconcile_run r SET status = 'failed', finished_at = now(), errors = '["the process that ran this has ended"]'
+WHERE r.status = 'running' AND r.picked_up_at < now() - make_interval(secs => $1)
+  AND CASE WHEN r.instance IS NULL THEN r.picked_up_at < now() - interval '1 day'
+      ELSE NOT EXISTS (SELECT FROM process_heartbeat h
+                       WHERE h.instance = r.instance AND h.beat_at >= now() - make_interval(secs => $1)) END;
 
 -- name: finish_run
 -- Closes the record of a reconcile run.

@@ -71,7 +71,9 @@ class House:
     ) -> Answer:
         """Send one request; `path` goes out as it is, without any quoting."""
         url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
-        async with self.client.request(method, url, headers=headers, data=body) as answer:
+        async with self.client.request(
+            method, url, headers=headers, data=body, allow_redirects=False
+        ) as answer:
             return Answer(answer.status, answer.headers, await answer.read(), answer.content_type)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:

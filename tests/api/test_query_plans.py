@@ -45,7 +45,18 @@ async def plan(seed: Seed, query: str, *arguments: object) -> str:
 
 def arguments(**narrowed: Any) -> list[object]:
     """Arguments of `list_deliveries`, with the filters in its order."""
-    names = ("source", "endpoint", "origin", "verdict", "state", "type", "event_id", "object_id", "ip")
+    names = (
+        "source",
+        "endpoint",
+        "origin",
+        "verdict",
+        "state",
+        "type",
+        "event_id",
+        "object_id",
+        "ip",
+        "reason",
+    )
     return [narrowed.get(name) for name in names] + [51]
 
 

@@ -135,6 +135,7 @@ async def test_the_ledger_is_append_only_even_for_its_owner(database: asyncpg.Co
 
 FORBIDDEN = {
     "sluice_ingest": [
+        "SELECT webhook_event_resolve('stripe', 'evt_1', 1, 'x', 'y')",
         "SELECT body FROM webhook_log",
         "UPDATE webhook_log SET verdict = 'ok'",
         "DELETE FROM webhook_log",
@@ -148,6 +149,7 @@ FORBIDDEN = {
         "SELECT webhook_log_drop_partitions(current_date)",
     ],
     "sluice_worker": [
+        "SELECT webhook_event_resolve('stripe', 'evt_1', 1, 'x', 'y')",
         "UPDATE balance SET amount = 1",
         "INSERT INTO balance (account_id, unit, amount) VALUES ('a', 'usd', 1)",
         "UPDATE webhook_log SET verdict = 'ok'",
@@ -160,6 +162,7 @@ FORBIDDEN = {
         "SELECT webhook_log_drop_partitions(current_date)",
     ],
     "sluice_reconciler": [
+        "SELECT webhook_event_resolve('stripe', 'evt_1', 1, 'x', 'y')",
         "UPDATE checkout_session SET status = 'paid'",
         "UPDATE subscription SET status = 'active'",
         "UPDATE subscription_invoice SET status = 'paid'",
@@ -175,6 +178,9 @@ FORBIDDEN = {
         "INSERT INTO ledger_transaction (source, movement, money_object, actor) VALUES ('', 'grant', '', '')",
         "DELETE FROM access_log",
         "UPDATE access_log SET actor = 'x'",
+        "UPDATE alert SET name = 'x'",
+        "INSERT INTO reconcile_run (id, status) VALUES (gen_random_uuid(), 'failed')",
+        "UPDATE reconcile_run SET status = 'succeeded'",
         "DELETE FROM webhook_log",
     ],
     "sluice_retention": [
@@ -184,6 +190,7 @@ FORBIDDEN = {
         "UPDATE webhook_log SET verdict = 'ok'",
     ],
     "sluice_dashboard": [
+        "SELECT webhook_event_resolve('stripe', 'evt_1', 1, 'x', 'y')",
         "SELECT * FROM webhook_log",
         "SELECT * FROM ledger_posting",
         "SELECT * FROM checkout_session",
@@ -210,7 +217,9 @@ async def test_each_role_can_do_its_work_and_nothing_else(database: asyncpg.Conn
 async def test_the_dashboard_role_reads_its_views(database: asyncpg.Connection) -> None:
     """The views are all that it sees."""
     await database.execute("SET ROLE sluice_dashboard")
-    for view in ("deliveries", "events", "attack_attempts", "balances", "reconcile_runs", "findings"):
+    views = ["deliveries", "events", "attack_attempts", "throughput_minute", "balances"]
+    views += ["reconcile_runs", "findings"]
+    for view in views:
         assert await database.fetch(f"SELECT * FROM audit.{view}") == []
 
 

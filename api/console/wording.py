@@ -1,0 +1,201 @@
+"""Says in plain words what happened, for whoever answers a customer; decides nothing and knows no table.
+
+Works on the entries of a history as the audit API gives them, whatever kind of object they are about: a kind,
+rule or movement that has no words of its own here is told by its code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.amounts import decimal_text
+from api.console.shown import money, unit, words
+
+KINDS = {
+    "account": "account",
+    "checkout_session": "purchase",
+    "subscription_invoice": "invoice",
+}
+"""Kinds that people call otherwise than we do."""
+
+MOVEMENTS = {
+    "topup": "Credits bought and paid for",
+    "grant": "Granted by hand",
+    "refund_clawback": "Taken back, because the payment was refunded",
+    "refund_give_back": "Given back, because the refund failed",
+    "dispute_clawback": "Taken back, because the payment is disputed",
+    "dispute_give_back": "Given back, because the dispute was won",
+}
+
+VERDICTS = {
+    "ok": "The signature was good",
+    "missing_sig": "It carried no signature",
+    "malformed_sig": "Its signature could not be read",
+    "bad_sig": "Its signature was wrong",
+    "stale_ts": "Its signature was too old",
+    "future_ts": "Its signature was dated in the future",
+    "oversize": "It was too large",
+    "bad_encoding": "Its encoding is not taken",
+    "read_timeout": "Its body came too slowly",
+    "truncated": "Its body broke off",
+}
+
+STATES = {
+    "pending": "it waits to be applied",
+    "parked": "it waits for something that comes with a later event",
+    "applied": "it was applied",
+    "ignored": "it changes nothing",
+    "superseded": "something newer was known already",
+    "quarantined": "a person must look at it",
+}
+
+ORIGINS = {
+    "psp": "The PSP sent it",
+    "reconciler": "The reconciler found it at the PSP",
+    "operator": "An operator replayed it",
+    "sandbox": "The sandbox sent it",
+}
+
+REASONS = {
+    "amount_mismatch": (
+        "What was paid is not what these credits cost. Look at the payment at the PSP; refund it "
+        "there, or correct the price and replay."
+    ),
+    "bad_metadata": (
+        "No account, or no whole number of credits. Find the integration that made the checkout; "
+        "grant by hand or refund."
+    ),
+    "bad_json": (
+        "The body is no JSON that everybody reads alike. If the PSP changed its format, the mapping "
+        "needs work."
+    ),
+    "bad_schema": (
+        "A field that decides about money is missing or of another kind. The mapping needs work, then replay."
+    ),
+    "unknown_payment_status": "A payment status that we do not know. The mapping needs work, then replay.",
+    "wrong_mode": (
+        "A test event came to a live endpoint, or the other way round. Correct the endpoint; resolve."
+    ),
+    "currency_mismatch": (
+        "A refund or dispute in another currency than its payment. Look at the payment at the PSP."
+    ),
+    "contradicts_purchase": "A later event names another account or other credits. Decide which is right.",
+    "payment_never_came": (
+        "It waited three days for a payment that we never saw. Foreign: resolve. Ours: run the "
+        "reconciler, then replay."
+    ),
+    "refund_details_missing": (
+        "A charge was refunded and its refunds were not reported. Subscribe the endpoint to refund.*."
+    ),
+    "refund_exceeds_payment": "Refunds add up to more than was paid. Look at the payment at the PSP.",
+    "unknown_subscription_status": (
+        "A subscription state that we do not know. The mapping needs work, then replay."
+    ),
+    "unknown_invoice_status": "An invoice state that we do not know. The mapping needs work, then replay.",
+    "subscription_never_came": (
+        "An invoice waited three days for its subscription. Subscribe the endpoint to "
+        "customer.subscription.*, then replay."
+    ),
+    "contradicts_invoice": (
+        "A later event names another subscription or currency. Look at the invoice at the PSP."
+    ),
+    "attempts_exhausted": (
+        "The work failed each time. Read the last error and the worker's log; fix, then replay."
+    ),
+    "database_refused": (
+        "The database refused what it would write: a bug. Read the worker's log; fix, then replay."
+    ),
+    "payload_gone": "Retention took the payload before it was applied. Fetch the object at the PSP.",
+    "unknown_provider": "No provider reads this source. Deploy the version that knows it, then replay.",
+}
+"""What to do about each reason of quarantine, in short; the runbook has the whole."""
+
+NO_REASON_KNOWN = "See the runbook and the event's last error."
+
+
+def kind(code: str) -> str:
+    """What people call this kind of object."""
+    return KINDS.get(code, words(code))
+
+
+def step(entry: dict[str, Any]) -> str:
+    """One entry of a history as a sentence without its cause."""
+    if entry["what"] == "transition":
+        return _transition(entry)
+    if entry["what"] in ("posting", "posted"):
+        return MOVEMENTS.get(entry["movement"], words(entry["movement"]).capitalize())
+    return _delivery_step(entry)
+
+
+def _transition(entry: dict[str, Any]) -> str:
+    what = kind(entry["kind"])
+    before, after = words(entry["from_state"]), words(entry["to_state"])
+    if entry["from_state"] is None:
+        return f"The {what} became known: {after}"
+    if before == after:
+        return f"Details of the {what} changed; it stays {after}"
+    return f"The {what} went from {before} to {after}"
+
+
+def _delivery_step(entry: dict[str, Any]) -> str:
+    what = entry["what"]
+    if what == "outcome":
+        return f"The event is {entry['state']}" + (f": {words(entry['reason'])}" if entry["reason"] else "")
+    told = {
+        "received": "Received and committed",
+        "redelivered": "Delivered again",
+        "refused": f"Refused: {words(entry.get('verdict'))}",
+        "retried": "The work failed and is tried again",
+        "parked": "Parked until what it needs is known",
+        "woken": "Woken: what it needed is known now",
+        "quarantined": "Put into quarantine",
+        "conflict": "Another body came under the same event id",
+        "replayed": "Opened again for a replay",
+        "resolved": "Taken off the list",
+    }
+    return told.get(what, words(what).capitalize())
+
+
+def cause(entry: dict[str, Any]) -> str:
+    """Why an entry of an object's history came about, as the second half of a sentence."""
+    because = entry["cause"]
+    told = f"because of {because['event_type']}" if because["event_type"] else "because of an event"
+    if because["event_id"] is None:
+        return f"by {because['actor']}" if because["actor"] else ""
+    if because["origin"] == "reconciler":
+        return f"{told}, which the reconciler found at the PSP"
+    if because["origin"] == "operator" and because["actor"]:
+        return f"{told}, replayed by {because['actor']}"
+    return told
+
+
+def amounts(entry: dict[str, Any], about: str | None = None) -> list[tuple[str, str]]:
+    """The postings of an entry as (account, amount); the house's own side only where nothing else moved."""
+    legs = entry.get("postings", [])
+    theirs = [leg for leg in legs if not leg["account_id"].startswith("system:")] or legs
+    chosen = [leg for leg in theirs if leg["account_id"] == about] or theirs
+    return [(leg["account_id"], money(leg)) for leg in chosen]
+
+
+def balance(entry: dict[str, Any], code: str) -> str:
+    """The account's balance of one unit after a movement of its history."""
+    exponent = next(leg["exponent"] for leg in entry["own"] if leg["unit"] == code)
+    return f"{decimal_text(entry['after'][code], exponent)} {unit(code)}"
+
+
+def summary(found: dict[str, Any]) -> str:
+    """One delivery in a sentence or two."""
+    told = [ORIGINS.get(found["origin"], found["origin"])]
+    if found["origin"] == "psp" and found["verdict"] != "ok":
+        told = ["Somebody sent it"]  # who, only a good signature proves
+    if found["actor"] and found["origin"] == "operator":
+        told = [f"{found['actor']} replayed it"]
+    verdict = VERDICTS.get(found["verdict"], words(found["verdict"]))
+    told.append(verdict[0].lower() + verdict[1:])
+    if found["state"] is None:
+        told.append("it was refused")
+    elif found["conflict"]:
+        told.append(f"another body came under its id; {STATES[found['state']]}")
+    else:
+        told.append(STATES[found["state"]])
+    return "; ".join(told) + "."

@@ -1,0 +1,92 @@
+"""Reads what the metrics show of the whole house: bounded by what waits; never counts over the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from db.pool import type_connection
+from db.queries import Queries
+from db.reads import AUDIT
+from db.status import ProcessRow, process_row
+
+METRICS = Queries("metrics.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long each kind of object may wait before it counts as stuck, in seconds."""
+
+    refund_orphan_s: float
+    refund_s: float
+    checkout_s: float
+    subscription_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Events by what they wait for; seconds that the oldest pending one has waited."""
+
+    pending: int
+    due: int
+    parked: int
+    quarantined: int
+    redeliveries: int
+    oldest_pending_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Objects that have waited for too long."""
+
+    orphan_refunds: int
+    refunds: int
+    checkouts: int
+    subscriptions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The reconcile run that ended last: unix time of its end, its status and seconds, what it counted."""
+
+    finished_at: float
+    status: str
+    seconds: float | None
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """One sample; `waits` are the 0.5 and 0.99 quantiles of seconds from receipt to outcome, if any."""
+
+    queue: Queue
+    waits: tuple[float | None, float | None]
+    stuck: Stuck
+    alerts: dict[str, int]
+    run: Run | None
+    processes: list[ProcessRow]
+
+
+async def read(connection: type_connection, patience: Patience, waits_window_s: float) -> Gauges:
+    """Everything in one snapshot."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(AUDIT.plan_for_these_values)
+        queue = await connection.fetchrow(METRICS.sample_queue)
+        waits = await connection.fetchrow(METRICS.sample_waits, waits_window_s)
+        stuck = await connection.fetchrow(
+            METRICS.sample_stuck,
+            patience.refund_orphan_s,
+            patience.refund_s,
+            patience.checkout_s,
+            patience.subscription_s,
+        )
+        alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
+        run = await connection.fetchrow(METRICS.sample_run)
+        processes = [process_row(row) for row in await connection.fetch(AUDIT.list_processes)]
+    assert queue is not None
+    assert waits is not None
+    assert stuck is not None
+    ended = None if run is None else Run(**{**run, "counts": msgspec.json.decode(run["counts"])})
+    return Gauges(Queue(*queue), (waits["p50_s"], waits["p99_s"]), Stuck(*stuck), alerts, ended, processes)

@@ -1,0 +1,38 @@
+-- What the house's metrics sample: bounded by what waits, never by how much has been done.
+
+-- name: sample_queue
+-- What waits and for how long, by the partial indexes of open work.
+SELECT (SELECT count(*) FROM webhook_event WHERE state = 'pending') AS pending,
+       (SELECT count(*) FROM webhook_event WHERE state = 'pending' AND next_attempt_at <= now()) AS due,
+       (SELECT count(*) FROM webhook_event WHERE state = 'parked') AS parked,
+       (SELECT count(*) FROM webhook_event WHERE state = 'quarantined') AS quarantined,
+       (SELECT count(*) FROM webhook_redelivery) AS redeliveries,
+       coalesce((SELECT extract(epoch FROM now() - received_at)::double precision FROM webhook_event
+                 WHERE state = 'pending' ORDER BY log_id LIMIT 1), 0) AS oldest_pending_s;
+
+-- name: sample_waits
+-- Seconds from receipt to outcome of what was received in the last minutes.
+SELECT count(e.applied_at) AS events,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p50_s,
+       percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p99_s
+FROM webhook_log l
+JOIN webhook_event e ON e.source = l.source AND e.event_id = l.event_id AND e.log_id = l.id
+WHERE l.received_at >= now() - make_interval(secs => $1) AND l.verdict = 'ok';
+
+-- name: sample_stuck
+-- Objects that wait at their PSP for longer than they should, by kind.
+SELECT (SELECT count(*) FROM webhook_event
+        WHERE state = 'parked' AND awaits LIKE 'payment:%'
+          AND received_at < now() - make_interval(secs => $1)) AS orphan_refunds,
+       (SELECT count(*) FROM refund WHERE status IN ('pending', 'requires_action')
+          AND created_at < now() - make_interval(secs => $2)) AS refunds,
+       (SELECT count(*) FROM checkout_session WHERE status = 'open'
+          AND created_at < now() - make_interval(secs => $3)) AS checkouts,
+       (SELECT count(*) FROM subscription WHERE status = 'pending_payment'
+          AND created_at < now() - make_interval(secs => $4)) AS subscriptions;
+
+-- name: sample_run
+-- The reconcile run that was asked for last of those that have ended.
+SELECT extract(epoch FROM r.finished_at)::double precision AS finished_at, r.status,
+       extract(epoch FROM r.finished_at - r.picked_up_at)::double precision AS seconds, r.counts::text
+FROM reconcile_run r WHERE r.status <> 'running' ORDER BY r.seq DESC LIMIT 1;
