@@ -193,6 +193,8 @@ async def test_charts_draw_what_is_there_and_follow(desk: Tab, seed: Seed) -> No
     await desk.open("/console")
     await desk.page.wait_for_selector("[data-chart=completeness] canvas")
     assert await desk.page.locator(".chart canvas").count() == 5
+    widths = await desk.page.locator(".chart .uplot").evaluate_all("all => all.map(each => each.clientWidth)")
+    assert min(widths) > 400, "a chart is as wide as its card"
     before = await desk.page.inner_text("[data-chart=throughput] .now")
 
     await seed.event(event("checkout.session.completed", checkout()))

@@ -176,8 +176,9 @@ def test_development_lock_holds_the_product_lock() -> None:
 
 
 def test_ci_runs_the_check() -> None:
-    """The CI's entry is executable and is `run.py check`."""
+    """The CI's entry is executable: `run.py check`, then `run.py browser`; a failure of either ends it."""
     entry = ROOT / ".ci" / "run"
 
     assert os.access(entry, os.X_OK)
-    assert "exec python3 run.py check" in entry.read_text()
+    assert "set -e" in entry.read_text()
+    assert "\npython3 run.py check\nexec python3 run.py browser" in entry.read_text()

@@ -24,7 +24,7 @@
     const times = { values: (_plot, marks) => marks.map((at) => short.format(new Date(at * 1000))) };
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid") } };
     return {
-      width: Math.max(200, figure.querySelector(".plot").clientWidth),
+      width: Math.max(200, figure.querySelector("figcaption").clientWidth),
       height: 190,
       legend: { show: false }, // the line below the chart and the table say the same, readably
       cursor: { drag: { x: false, y: false } },
