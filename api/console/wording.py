@@ -76,6 +76,31 @@ REASONS = {
     "wrong_mode": (
         "A test event came to a live endpoint, or the other way round. Correct the endpoint; resolve."
     ),
+    "wrong_account": (
+        "The event is of another merchant than its endpoint. Correct WEBHOOK_ENDPOINTS, then replay."
+    ),
+    "paid_twice": ("Two payments have paid for the same thing. Refund one of them at the PSP, then resolve."),
+    "contradicts_terms": ("A later event names other terms of an order or plan. Decide which are right."),
+    "agreement_never_came": (
+        "A payment waited three days for its order or plan. Refund it, or place the order and replay."
+    ),
+    "order_never_came": (
+        "A transfer waited three days for its order. Foreign: resolve. Ours: run the reconciler, then replay."
+    ),
+    "order_without_seller": ("A transfer for an order that has no seller. Correct what makes the transfers."),
+    "contradicts_transfer": (
+        "A later event names another amount or currency. Look at the transfer at the PSP."
+    ),
+    "contradicts_refusal": ("The PSP reports a refund that it had refused. Look at it there."),
+    "refund_never_came": (
+        "It names no payment and nobody knew the refund for three days. Look at it at the PSP."
+    ),
+    "unknown_refund": (
+        "A call of ours ended for a refund that is not there: a bug, or rows were removed by hand."
+    ),
+    "unknown_transfer": (
+        "A call of ours ended for a transfer that is not there: a bug, or rows were removed by hand."
+    ),
     "currency_mismatch": (
         "A refund or dispute in another currency than its payment. Look at the payment at the PSP."
     ),

@@ -36,8 +36,8 @@ WITH posted AS (
 INSERT INTO ledger_posting (transaction_id, account_id, unit, amount)
 SELECT id, leg.account, 'credit', leg.amount
 FROM posted, (VALUES ('a1', 1), ('system:grants', -1)) leg (account, amount);
-INSERT INTO refund (source, id, checkout_session_id, payment_id, amount_minor, currency, status, created_at)
-SELECT 'stripe', 're_' || n, c.id, 'pi', 1, 'usd', 'succeeded', now() - interval '1 day'
+INSERT INTO refund (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, created_at)
+SELECT 'stripe', 're_' || n, 'checkout_session', c.id, 'pi', 1, 'usd', 'succeeded', now() - interval '1 day'
 FROM generate_series(1, 20000) n, (SELECT id FROM checkout_session LIMIT 1) c;
 INSERT INTO reconcile_run (id, requested_by, phases, status, picked_up_at)
 SELECT gen_random_uuid(), 'x', '{}', 'succeeded', now() FROM generate_series(1, 5000);

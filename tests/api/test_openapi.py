@@ -16,6 +16,9 @@ from tests.api.house import DASHBOARD, OPS, House, customer
 from tests.api.seed import Seed
 from tests.support.stripe_events import checkout, event
 
+OF_OTHER_TESTS = {"/api/billing/credits/topup", "/api/credits/sessions", "/api/card/wallet", "/wallet"}
+"""Answers that need a key, a PSP or a card: `tests/customers` compares them field by field."""
+
 
 async def test_the_document_is_valid_and_names_every_route(house: House) -> None:
     """OpenAPI 3.1, one operation per line of the table, each with an id of its own."""
@@ -82,7 +85,7 @@ async def test_answers_have_the_shapes_that_they_are_said_to_have(house: House, 
         ("GET", "/api/accounts/{id}/credits"): ("/api/accounts/cust_1/credits", None),
     }
     for route in ROUTES:
-        if route.answer is None or route.path.startswith("/api/v1/"):
+        if route.answer is None or route.path.startswith("/api/v1/") or route.path in OF_OTHER_TESTS:
             continue
         path, sent = paths.get((route.method, route.path), (route.path, None))
         headers = customer("cust_1") if route.path.startswith("/api/") else OPS
