@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The one command of a fresh clone: python3 run.py demo|up|test|check|browser|lock; must never need more than
-Python itself.
+"""The one command of a fresh clone: python3 run.py demo|up|test|check|browser|bench|lock; must never need
+more than Python itself.
 
 Makes `.venv` from a hashed lock and runs everything inside it. For `demo` and `up` it stays as the front of
 the stack: it passes signals on, holds the lifeline that ends the stack when this process is killed, and ends
@@ -36,8 +36,10 @@ INSTALL_LOCK = ROOT / ".local" / "venv.lock"
 
 LOCK_GROUPS = {"run.lock": "embedded", "dev.lock": "dev", "browser.lock": "browser"}
 """Lock files and the dependency group of pyproject.toml that each holds beside the product's own needs."""
-LOCK_OF = {"demo": "run.lock", "up": "run.lock", "browser": "browser.lock"}
+LOCK_OF = {"demo": "run.lock", "up": "run.lock", "bench": "run.lock", "browser": "browser.lock"}
 """The lock that a command needs; the others take dev.lock."""
+PASSED_ON = {"test": ["pytest"], "browser": ["pytest", "tests/browser"], "bench": ["bench"]}
+"""Commands whose options are not ours to know, and the module that takes them."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 """Programs that the browser tests can drive."""
 GATES = (
@@ -303,8 +305,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser(
         "browser", help="the console in a real browser; further arguments go to pytest", add_help=False
     )
+    commands.add_parser(
+        "bench", help="benchmarks on scratch servers; `bench --help` shows them", add_help=False
+    )
     commands.add_parser("lock", help="make the lock files anew with uv")
-    if arguments[:1] in (["test"], ["browser"]):  # pytest's options are not ours to know
+    if arguments and arguments[0] in PASSED_ON:
         return argparse.Namespace(command=arguments[0], rest=arguments[1:])
     return parser.parse_args(arguments)
 
@@ -318,12 +323,12 @@ def run(options: argparse.Namespace) -> int:
     install(LOCK_OF.get(options.command, "dev.lock"))
     if options.command == "check":
         return check()
-    if options.command in ("test", "browser"):
+    if options.command in PASSED_ON:
+        # pytest or the bench takes our place, so that signals and exit status are its own; there is no
+        # shell to go through.
         os.chdir(ROOT)
-        asked = options.rest if options.command == "test" else ["tests/browser", *options.rest]
-        # pytest takes our place, so that signals and exit status are its own; there is no shell to go
-        # through.
-        os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *asked], clean_environment())  # noqa: S606
+        asked = [*PASSED_ON[options.command], *options.rest]
+        os.execve(PYTHON, [str(PYTHON), "-m", *asked], clean_environment())  # noqa: S606
     if options.command == "up":
         return front(["up"])
     seed = [] if options.seed is None else ["--seed", str(options.seed)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 from aiohttp import web
@@ -16,8 +16,8 @@ from db.events import Delivery
 from ingest import body as bodies
 from ingest import metrics
 from ingest.refusals import Counted, RefusalBudget
-from ingest.server import ReceiverProtocol, json_answer
-from ingest.writer import GroupCommit, NotCommittedError
+from ingest.server import FixedAnswer, ReceiverProtocol, json_answer
+from ingest.writer import NotCommittedError
 from psp.envelope import UNREADABLE, Envelope, Provider, Verdict, storable, type_headers
 from psp.providers import Endpoint
 from runtime import clock, limits
@@ -25,6 +25,14 @@ from runtime.sender_address import SenderAddress
 
 type_health = Callable[[str, str], Awaitable[web.StreamResponse | None]]
 """Answers path and method of a request that is no delivery; None: there is no such path."""
+
+
+class Writer(Protocol):
+    """What the handler needs of the group commit."""
+
+    def submit(self, delivery: Delivery) -> Awaitable[None]:
+        """Queue one row; what it returns ends after the commit, or raises NotCommittedError."""
+
 
 _encode_headers = msgspec.json.Encoder().encode
 
@@ -67,7 +75,7 @@ class Receiver:
     def __init__(
         self,
         endpoints: Mapping[str, Endpoint],
-        writer: GroupCommit,
+        writer: Writer,
         budget: RefusalBudget,
         bytes_max: int,
         sender_address: SenderAddress,
@@ -88,6 +96,7 @@ class Receiver:
         self._bytes_max = bytes_max
         self._sender_address = sender_address
         self._health = health
+        self._received = FixedAnswer(_RECEIVED)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -132,7 +141,8 @@ class Receiver:
     async def _receive(self, request: web.BaseRequest, endpoint: Endpoint, body: bytes) -> web.StreamResponse:
         provider = endpoint.provider
         signed = _signature_headers(request, provider)
-        verdict = provider.verify(body, signed, endpoint.secrets, clock.now_unix_s())
+        now = clock.now_unix_s()
+        verdict = provider.verify(body, signed, endpoint.secrets, now)
         if verdict.kind == "ok":
             envelope = provider.read_envelope(body, signed)
             digest = hashlib.sha256(body).digest()
@@ -141,8 +151,9 @@ class Receiver:
                 # not stored as many events as it has deliveries.
                 envelope = Envelope(event_id=f"sha256:{digest.hex()}")
             row = self._row(request, endpoint, verdict, envelope, body, len(body), digest)
-            answer = json_answer(200, _RECEIVED)
-            return answer if await self._commit(row) else _not_committed()
+            if not await self._commit(row):
+                return _not_committed()
+            return await self._received.send(request, now)
         missing, invalid = self._refusals[endpoint.path]
         if not await self._refuse(request, endpoint, verdict.kind, body, verdict=verdict):
             return _not_committed()

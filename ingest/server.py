@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from runtime import limits, telemetry
 
@@ -28,6 +29,46 @@ def json_answer(status: int, body: bytes, headers: dict[str, str] | None = None)
     answer = web.Response(status=status, body=body, content_type="application/json", headers=headers)
     answer.headers["Server"] = "sluice"
     return answer
+
+
+class _Sent(web.StreamResponse):
+    """Stands for an answer that is on the wire already: aiohttp asks it to write itself, and it has."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """It was only sent where the connection stays."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to write."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to end."""
+
+
+class FixedAnswer:
+    """A 200 whose bytes are made once a second and sent in one write: composing the same answer anew for each
+    request is a quarter of what aiohttp does for it (measured).
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._sent = _Sent()
+        self._made_at = -1
+        self._bytes = b""
+
+    async def send(self, request: web.BaseRequest, now_unix_s: int) -> web.StreamResponse:
+        """Answer `request`, whose body has been read, at the second `now_unix_s`."""
+        if not request.keep_alive or request.version != HttpVersion11:
+            return json_answer(200, self._body)  # these need a header of their own
+        if now_unix_s != self._made_at:
+            self._made_at = now_unix_s
+            self._bytes = (
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: sluice\r\n"
+                f"Content-Length: {len(self._body)}\r\nDate: {formatdate(now_unix_s, usegmt=True)}\r\n\r\n"
+            ).encode("ascii") + self._body
+        await request.writer.write(self._bytes)
+        return self._sent
 
 
 class ReceiverProtocol(web.RequestHandler):

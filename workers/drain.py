@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from db import events
 from db.events import ClaimedEvent
-from db.pool import WORLD_IS_BUSY, type_pool
+from db.pool import WORLD_IS_BUSY, type_connection, type_pool
 from psp.reading import Expected
 from runtime import limits, telemetry
 from workers import apply, redeliveries
@@ -45,21 +45,48 @@ class Drainer:
                 self._unfinished = []
             while judged := await redeliveries.judge(connection):
                 counts += judged
-            while True:
-                claimed = await events.claim_due(
-                    connection, limits.claim_batch_rows_max, limits.claim_lease_s, _ALONE_FROM_ATTEMPTS
-                )
-                if not claimed:
-                    break
-                try:
-                    counts += await apply.apply_batch(connection, claimed, self._expected)
-                except WORLD_IS_BUSY:
-                    self._unfinished = claimed  # the attempts that the database's absence cost are given back
-                    raise
+            counts += await self._work(connection, may_have_help=True)
+            if counts["parked"] and await events.wake_parked_arrived(connection):
+                counts += await self._work(connection, may_have_help=False)  # the helper had its parent
         self.counts += counts
         if counts:
             telemetry.logger().info("drained", **counts)
         return counts
+
+    async def _work(self, connection: type_connection, may_have_help: bool) -> Counter[str]:
+        """Claim and apply until nothing is due. A full batch means a backlog: then a second connection works
+        beside this one, because while Postgres writes one batch this process can decide the next.
+        """
+        counts: Counter[str] = Counter()
+        helping: asyncio.Task[Counter[str]] | None = None
+        try:
+            while claimed := await events.claim_due(
+                connection, limits.claim_batch_rows_max, limits.claim_lease_s, _ALONE_FROM_ATTEMPTS
+            ):
+                if may_have_help and helping is None and len(claimed) == limits.claim_batch_rows_max:
+                    helping = asyncio.create_task(self._help())
+                try:
+                    counts += await apply.apply_batch(connection, claimed, self._expected)
+                except WORLD_IS_BUSY:
+                    self._unfinished += claimed  # the attempts that its absence cost are given back
+                    raise
+        except asyncio.CancelledError:
+            if helping is not None:
+                helping.cancel()
+            raise
+        finally:
+            if helping is not None:
+                await asyncio.wait({helping})
+        return counts if helping is None else counts + helping.result()
+
+    async def _help(self) -> Counter[str]:
+        """The same on another connection; its failure is no more than the absence of help."""
+        try:
+            async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
+                return await self._work(connection, may_have_help=False)
+        except WORLD_IS_BUSY as error:
+            telemetry.logger().warning("help_lost", exc_info=error)
+            return Counter()
 
     async def run(self, stop: asyncio.Event, idle_s: float) -> None:
         """Drain whenever woken, and at least every `idle_s` seconds, until stopped."""
