@@ -53,6 +53,7 @@ def create(settings: Settings) -> web.Application:
         settings.reconcile_refund_stuck_after_s,
         settings.reconcile_checkout_stuck_after_s,
         settings.reconcile_subscription_stuck_after_s,
+        settings.reconcile_order_stuck_after_s,
     )
     app = web.Application(middlewares=[guard.observe, guard.guard], client_max_size=BYTES_MAX)
     rendering.setup(app)

@@ -66,6 +66,21 @@ GAUGES: tuple[tuple[str, str, Callable[[Gauges], float]], ...] = (
         lambda found: found.stuck.subscriptions,
     ),
     (
+        "sluice_stuck_orders_pending",
+        "Orders unpaid for longer than RECONCILE_ORDER_STUCK_AFTER.",
+        lambda found: found.stuck.orders,
+    ),
+    (
+        "sluice_reversal_pending_transfers",
+        "Transfers of refunded orders that are on their way back.",
+        lambda found: found.stuck.reversals_pending,
+    ),
+    (
+        "sluice_permanently_failed_transfers",
+        "Transfers that could not be taken back.",
+        lambda found: found.stuck.reversals_failed,
+    ),
+    (
         "sluice_reconcile_last_run_timestamp_seconds",
         "When the last reconcile run ended; 0 before the first.",
         _run(lambda run: run.finished_at),

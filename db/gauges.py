@@ -23,6 +23,7 @@ class Patience:
     refund_s: float
     checkout_s: float
     subscription_s: float
+    order_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,15 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """Objects that have waited for too long."""
+    """Objects that have waited for too long; transfers that are, or never were, taken back."""
 
     orphan_refunds: int
     refunds: int
     checkouts: int
     subscriptions: int
+    orders: int
+    reversals_pending: int
+    reversals_failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
             patience.refund_s,
             patience.checkout_s,
             patience.subscription_s,
+            patience.order_s,
         )
         alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
         run = await connection.fetchrow(METRICS.sample_run)

@@ -39,14 +39,9 @@ async def raise_alerts(connection: type_connection, alerts: Sequence[tuple[str, 
         )
 
 
-async def resolve_quarantine_alerts(connection: type_connection) -> None:
-    """Close the alerts of events that have left quarantine."""
-    await connection.execute(OPERATIONS.resolve_quarantine_alerts)
-
-
-async def resolve_order_alerts(connection: type_connection) -> None:
-    """Close the alerts of objects whose latest version a later event has made certain."""
-    await connection.execute(OPERATIONS.resolve_order_alerts)
+async def close_settled_alerts(connection: type_connection) -> None:
+    """Close the alerts whose matter has settled itself."""
+    await connection.execute(OPERATIONS.close_settled_alerts)
 
 
 async def make_partitions(connection: type_connection, days_ahead: int) -> int:

@@ -113,8 +113,3 @@ async def retry(connection: type_connection, postponements: Sequence[Postponemen
 async def waiting(connection: type_connection) -> list[tuple[str, str]]:
     """Source and kind of the effects that are due."""
     return [(row["source"], row["kind"]) for row in await connection.fetch(OUTBOX.effects_waiting)]
-
-
-async def resolve_alerts(connection: type_connection) -> None:
-    """Close the alerts about calls of which none waits any more."""
-    await connection.execute(OUTBOX.resolve_effect_alerts)

@@ -220,9 +220,7 @@ def _delivery(source: str, envelope: Envelope, body: bytes, effect_id: int) -> D
 
 
 async def look_for_unconfigured(connections: type_pool, configured: Collection[str]) -> None:
-    """Raise an alert about calls that wait for a PSP which nobody here has a key for, and close it when none
-    does.
-    """
+    """Raise an alert about calls that wait for a PSP which nobody here has a key for."""
     async with connections.acquire(timeout=limits.pool_acquire_s) as connection:
         await outbox.retire(connection)
         waiting = await outbox.waiting(connection)
@@ -234,4 +232,3 @@ async def look_for_unconfigured(connections: type_pool, configured: Collection[s
                 if source not in configured
             ],
         )
-        await outbox.resolve_alerts(connection)

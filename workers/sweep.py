@@ -30,8 +30,7 @@ class Sweep:
                 woken=await events.wake_parked_arrived(connection),
                 expired=await events.expire_parked(connection),
             )
-            await operations.resolve_quarantine_alerts(connection)
-            await operations.resolve_order_alerts(connection)
+            await operations.close_settled_alerts(connection)
             await operations.beat(
                 connection, "worker", process.instance(), self._started_at, self._drainer.counts
             )

@@ -29,7 +29,11 @@ SELECT (SELECT count(*) FROM webhook_event
        (SELECT count(*) FROM checkout_session WHERE status = 'open'
           AND created_at < now() - make_interval(secs => $3)) AS checkouts,
        (SELECT count(*) FROM subscription WHERE status = 'pending_payment'
-          AND created_at < now() - make_interval(secs => $4)) AS subscriptions;
+          AND created_at < now() - make_interval(secs => $4)) AS subscriptions,
+       (SELECT count(*) FROM orders WHERE status = 'pending'
+          AND created_at < now() - make_interval(secs => $5)) AS orders,
+       (SELECT count(*) FROM seller_transfer WHERE status = 'reversal_pending') AS reversals_pending,
+       (SELECT count(*) FROM seller_transfer WHERE status = 'permanently_failed') AS reversals_failed;
 
 -- name: sample_run
 -- The reconcile run that was asked for last of those that have ended.

@@ -21,21 +21,24 @@ SELECT name, subject, detail FROM unnest($1::text[], $2::text[], $3::text[]) AS 
 ORDER BY name, subject
 ON CONFLICT (name, subject) WHERE resolved_at IS NULL DO NOTHING;
 
--- name: resolve_quarantine_alerts
--- Closes the alerts of events that are not in quarantine any more.
+-- name: close_settled_alerts
+-- Closes the alerts whose matter has settled itself: the event has left quarantine, the latest version is certain, the
+-- debt is paid, a call that nobody could make waits no more. All others wait for a person.
 UPDATE alert a SET resolved_at = now()
-WHERE a.resolved_at IS NULL AND a.name = 'event_quarantined'
-  AND NOT EXISTS (SELECT FROM webhook_event e
-                  WHERE e.state = 'quarantined' AND a.subject = e.source || ':' || e.event_id);
-
--- name: resolve_order_alerts
--- Closes the alerts of objects whose latest version is certain by now.
-UPDATE alert a SET resolved_at = now()
-WHERE a.resolved_at IS NULL AND a.name = 'ambiguous_order'
-  AND NOT EXISTS (SELECT FROM subscription s
-                  WHERE s.ambiguous AND a.subject = s.source || ':subscription:' || s.id)
-  AND NOT EXISTS (SELECT FROM subscription_invoice i
-                  WHERE i.ambiguous AND a.subject = i.source || ':subscription_invoice:' || i.id);
+WHERE a.resolved_at IS NULL AND CASE a.name
+    WHEN 'event_quarantined' THEN NOT EXISTS (
+        SELECT FROM webhook_event e WHERE e.state = 'quarantined' AND a.subject = e.source || ':' || e.event_id)
+    WHEN 'ambiguous_order' THEN NOT EXISTS (
+        SELECT FROM subscription s WHERE s.ambiguous AND a.subject = s.source || ':subscription:' || s.id
+        UNION ALL
+        SELECT FROM subscription_invoice i
+        WHERE i.ambiguous AND a.subject = i.source || ':subscription_invoice:' || i.id)
+    WHEN 'negative_balance' THEN NOT EXISTS (
+        SELECT FROM balance b WHERE b.account_id = a.subject AND b.amount < 0)
+    WHEN 'psp_not_configured' THEN NOT EXISTS (
+        SELECT FROM outbox_effect e WHERE e.state = 'pending' AND a.subject = e.source || ':' || e.kind)
+    ELSE false
+END;
 
 -- name: make_partitions
 -- Daily partitions of the log, this many days ahead.

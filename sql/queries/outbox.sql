@@ -55,9 +55,3 @@ WHERE e.id = o.id AND e.attempts = o.attempts AND e.state = 'pending';
 -- name: effects_waiting
 -- What is due, by source and kind.
 SELECT DISTINCT source, kind FROM outbox_effect WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY source, kind;
-
--- name: resolve_effect_alerts
--- Closes the alerts about calls without a key of which none waits any more.
-UPDATE alert a SET resolved_at = now()
-WHERE a.resolved_at IS NULL AND a.name = 'psp_not_configured'
-  AND NOT EXISTS (SELECT FROM outbox_effect e WHERE e.state = 'pending' AND a.subject = e.source || ':' || e.kind);

@@ -69,6 +69,7 @@ CREATE TABLE seller_transfer (
     CONSTRAINT seller_transfer_reversed CHECK ((status = 'reversed') = (reversed_minor = amount_minor))
 );
 CREATE INDEX seller_transfer_by_order ON seller_transfer (order_id, source);
+CREATE INDEX seller_transfer_open ON seller_transfer (status) WHERE status IN ('reversal_pending', 'permanently_failed');
 
 -- A refund or dispute belongs to whatever its payment paid for.
 ALTER TABLE refund ADD COLUMN owner_kind text, ADD COLUMN owner_id text, ADD COLUMN psp_id text;

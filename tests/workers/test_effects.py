@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from billing.decision import PSP_CALLS, PspCall
-from db import outbox
+from db import operations, outbox
 from psp.calls import Done, Transient
 from psp.stripe.calls import StripeCalls
 from psp.stripe.client import StripeApi
@@ -249,6 +249,7 @@ async def test_calls_to_a_psp_without_a_key_wait_with_one_alert(office: Office) 
         [("psp_not_configured", "stripe:reverse_transfer", None)],
         [("pending", 0, None)],
     )
+    await operations.close_settled_alerts(office.admin)
     assert (await office.alerts(), await office.rows()) == ([], [("done", 1, None)])
 
 

@@ -58,6 +58,24 @@ async def test_the_sweep_beats_and_wakes_the_drain(house: House) -> None:
     assert await house.admin.fetchval("SELECT count(*) FROM process_heartbeat WHERE process = 'worker'") == 1
 
 
+async def test_a_debt_that_is_paid_closes_its_alert(house: House) -> None:
+    """An overdrawn account is alarmed until it is not overdrawn any more."""
+    session = made.checkout()
+    await house.process(made.event("checkout.session.completed", session))
+    await house.process(made.event("refund.created", made.refund(session["payment_intent"], 289)))
+    disputed = made.dispute(session["payment_intent"], 289)
+    await house.process(made.event("charge.dispute.funds_withdrawn", disputed))
+    sweep = Sweep(house.connections, house.drainer)
+    await sweep.run_once()
+    opened = "SELECT count(*) FROM alert WHERE name = 'negative_balance' AND resolved_at IS NULL"
+    overdrawn = (await house.credits(), await house.admin.fetchval(opened))
+    await house.process(made.event("charge.dispute.funds_reinstated", disputed))
+    await sweep.run_once()
+
+    assert overdrawn == (-250, 1)
+    assert (await house.credits(), await house.admin.fetchval(opened)) == (0, 0)
+
+
 async def backdate(house: House, days: int) -> None:
     """Move everything in the log and inbox `days` into the past, with the ids that such rows would have."""
     await house.admin.execute(
