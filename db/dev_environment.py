@@ -42,14 +42,22 @@ def complete(given: Mapping[str, str], state_dir: Path, demo: bool) -> dict[str,
     }
     if demo:
         wanted["STRIPE_SECRET_KEY"] = f"sk_test_{secrets.token_hex(24)}"
+        wanted["HYPERSWITCH_API_KEY"] = f"dev_{secrets.token_hex(24)}"
+        wanted["HYPERSWITCH_WEBHOOK_SECRETS"] = secrets.token_urlsafe(48)
     missing = {name: value for name, value in wanted.items() if not is_given(environment, name)}
     environment |= named_secrets(state_dir / SECRETS_FILE, missing)
     if demo:
         # The demo's PSP is the sandbox, whatever the shell says: nothing of a demo may reach the real one.
         environment["STRIPE_API_BASE"] = f"http://{reachable(environment, 'sandbox')}"
+        environment["HYPERSWITCH_URL"] = f"http://{reachable(environment, 'sandbox')}/hyperswitch"
+        environment["HYPERSWITCH_ENABLED"] = "true"
         environment.setdefault("SANDBOX_DIR", str(state_dir / "sandbox"))
         environment.setdefault(
             "SANDBOX_WEBHOOK_URL", f"http://{reachable(environment, 'ingest')}/webhooks/stripe"
+        )
+        environment.setdefault(
+            "SANDBOX_HYPERSWITCH_WEBHOOK_URL",
+            f"http://{reachable(environment, 'ingest')}/webhooks/hyperswitch",
         )
         environment.setdefault("RECONCILE_INTERVAL", "5s")
     return environment

@@ -12,12 +12,15 @@ from runtime import telemetry
 
 from . import api, control, control_sales, hosted, hosted_invoice, limits
 from .desk import Desk
+from .hyperswitch import app as hyperswitch
+from .hyperswitch.api import answers as hyperswitch_answers
 
 
 def build(desk: Desk) -> web.Application:
     """The application of one desk. Starting it starts the deliveries, stopping it stops them."""
     app = web.Application(
-        client_max_size=limits.request_bytes_max, middlewares=[api.stripe_answers, control.control_answers]
+        client_max_size=limits.request_bytes_max,
+        middlewares=[api.stripe_answers, control.control_answers, hyperswitch_answers],
     )
     app[api.DESK] = desk
     app.add_routes(api.routes())
@@ -25,6 +28,7 @@ def build(desk: Desk) -> web.Application:
     app.add_routes(control_sales.routes())
     app.add_routes(hosted.routes())
     app.add_routes(hosted_invoice.routes())
+    hyperswitch.add_to(app, desk)
     app.cleanup_ctx.append(_deliveries)
     return app
 

@@ -189,11 +189,13 @@ async def _set_chaos(request: web.Request) -> web.StreamResponse:
 
 
 async def _add_api_fault(request: web.Request) -> web.StreamResponse:
-    """`{"kind": "status"|"drop_before"|"drop_after", "path": "/v1/…", "times": n, "status": n}`."""
+    """`{"kind": "status"|"drop_before"|"drop_after", "path": "/v1/…", "times": n, "status": n}`;
+    the path may also begin with `/hyperswitch/`.
+    """
     body = await body_of(request)
     path, status = body.fields.get("path", "/v1/"), body.whole("status")
-    if not isinstance(path, str) or not path.startswith("/v1/"):
-        raise invalid("path", "must begin with /v1/")
+    if not isinstance(path, str) or not path.startswith(("/v1/", "/hyperswitch/")):
+        raise invalid("path", "must begin with /v1/ or /hyperswitch/")
     status = 500 if status is None else status
     if not 400 <= status <= 599:
         raise invalid("status", "must be between 400 and 599")

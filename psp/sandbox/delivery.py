@@ -10,9 +10,8 @@ import contextlib
 import hashlib
 import heapq
 import itertools
-import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -21,17 +20,12 @@ import aiohttp
 from runtime import telemetry
 
 from . import limits, signing
-from .chaos import VERDICT_OF_FORGERY, Forgery, Plan, enriched
+from .chaos import VERDICT_OF_FORGERY, Forgery, Plan
 from .records import Event
 from .store import Store
+from .voice import Voice
 
-Kind: TypeAlias = Literal["genuine", "duplicate", "forged", "conflict"]
-_HEADERS = {
-    "Accept": "*/*; q=0.5, application/json",
-    "Cache-Control": "no-cache",
-    "Content-Type": "application/json; charset=utf-8",
-    "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-}
+Kind: TypeAlias = Literal["genuine", "duplicate", "forged", "conflict", "asked_for"]
 
 
 @dataclass(slots=True)
@@ -57,12 +51,15 @@ class Stats:
 
 @dataclass(slots=True, frozen=True)
 class Job:
-    """One letter to be sent. `attempt` counts from 1; forged letters are never sent twice."""
+    """One letter to be sent. `attempt` counts from 1; forged letters and those that somebody asked for, and
+    waits for in `answered`, are never sent twice.
+    """
 
     kind: Kind
     event_id: str
     plan: Plan
     attempt: int = 1
+    answered: asyncio.Future[int | None] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,13 +76,12 @@ class Patience:
 
 
 class Deliverer:
-    """Owns the schedule. `run()` until cancelled; `accept` takes events whose commit is done."""
+    """Owns the schedule. `run()` until cancelled; `accept` takes events whose commit is done. `voices` are
+    the PSPs that speak, by name; what belongs to a silent one is not sent.
+    """
 
-    def __init__(
-        self, store: Store, *, url: str, secret: str, now_s: Callable[[], int], patience: Patience
-    ) -> None:
-        self._store, self._url, self._secret, self._now_s = store, url, secret, now_s
-        self._patience = patience
+    def __init__(self, store: Store, voices: Mapping[str, Voice], *, now_s: Callable[[], int]) -> None:
+        self._store, self._voices, self._now_s = store, voices, now_s
         self._due: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._changed = asyncio.Event()
@@ -115,10 +111,16 @@ class Deliverer:
 
     def resume(self) -> int:
         """Schedules what an earlier process left undelivered; returns how many events that is."""
-        left = self._store.many(Event, "events_to_resume")
+        left = [e for e in self._store.many(Event, "events_to_resume") if e.psp in self._voices]
         for event in left:
             self._schedule(0.0, Job("genuine", event.id, Plan(), attempt=1))
         return len(left)
+
+    async def ask_for(self, event_id: str) -> int | None:
+        """Sends an event once more, now; returns the status it was answered with, None for no answer."""
+        answered: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._schedule(0.0, Job("asked_for", event_id, Plan(), answered=answered))
+        return await answered
 
     async def settled(self, timeout_s: float) -> bool:
         """Waits until nothing is scheduled; False where that takes longer."""
@@ -173,38 +175,40 @@ class Deliverer:
             self._quiet.set()
 
     async def _send(self, session: aiohttp.ClientSession, job: Job) -> None:
-        event = self._store.get(Event, job.event_id)
-        if event is None:
+        found = self._store.many(Event, "letter", id=job.event_id)
+        if not found:
             return
-        letter = self._letter(event, job)
+        event = found[0]
+        voice = self._voices[event.psp]
+        letter = self._letter(event, voice, job)
         self._count(job)
-        if job.kind == "genuine":
+        if job.kind in {"genuine", "asked_for"}:
             self._store.run("count_attempt", id=event.id)
-        headers = dict(_HEADERS)
-        if letter.signature is not None:
-            headers["Stripe-Signature"] = letter.signature
         status: int | None = None
         try:
             async with session.post(
-                self._url, data=letter.body, headers=headers, allow_redirects=False
+                voice.url, data=letter.body, headers=voice.headers(letter), allow_redirects=False
             ) as answer:
                 await answer.read()
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError):
             status = None
+        finally:
+            if job.answered is not None and not job.answered.done():
+                job.answered.set_result(status)
         self.stats.answers[str(status or "none")] = self.stats.answers.get(str(status or "none"), 0) + 1
-        self._note(event, job, status)
+        self._note(event, voice, job, status)
 
-    def _letter(self, event: Event, job: Job) -> signing.Letter:
+    def _letter(self, event: Event, voice: Voice, job: Job) -> signing.Letter:
         """The bytes and a signature of this very moment: a retry repeats the bytes, never the time."""
         now_s = self._now_s()
         if job.kind == "forged" and job.plan.forgery is not None:
-            return signing.forged(event.body, self._secret, now_s, job.plan.forgery, job.plan.clock_skew_s)
+            return voice.forged(event.body, now_s, job.plan.forgery, job.plan.clock_skew_s)
         if job.kind == "conflict":
-            body = signing.encode(enriched(json.loads(event.body)))
+            body = voice.dearer(event.body)
             self._store.run("note_conflict", id=event.id, sha256=hashlib.sha256(body).hexdigest())
-            return signing.genuine(body, self._secret, now_s)
-        return signing.genuine(event.body, self._secret, now_s)
+            return voice.genuine(body, now_s)
+        return voice.genuine(event.body, now_s)
 
     def _count(self, job: Job) -> None:
         self.stats.deliveries_sent += 1
@@ -218,17 +222,18 @@ class Deliverer:
                 self.stats.forged_sent += 1
             case "conflict":
                 self.stats.conflicting_sent += 1
-            case "genuine":
+            case "genuine" | "asked_for":
                 pass
 
-    def _note(self, event: Event, job: Job, status: int | None) -> None:
+    def _note(self, event: Event, voice: Voice, job: Job, status: int | None) -> None:
         """Books an answer, and schedules what follows from it."""
         taken = status is not None and 200 <= status < 300
         if job.kind == "forged":
             self._note_forged(job.plan.forgery, status, taken=taken)
         elif not taken:
             self.stats.failed_attempts += 1
-            self._again(event, job)
+            if job.kind != "asked_for":
+                self._again(event, voice, job)
         elif job.kind == "conflict":
             self.stats.conflicting_acknowledged += 1
             self._store.run("acknowledge_conflict", id=event.id)
@@ -247,10 +252,10 @@ class Deliverer:
         else:
             self.stats.forged_unanswered += 1
 
-    def _again(self, event: Event, job: Job) -> None:
-        if job.attempt < self._patience.attempts_max:
+    def _again(self, event: Event, voice: Voice, job: Job) -> None:
+        if job.attempt < voice.pauses.attempts_max:
             again = Job(job.kind, job.event_id, job.plan, job.attempt + 1)
-            self._schedule(self._patience.pause_s(job.attempt), again)
+            self._schedule(voice.pauses.pause_s(job.attempt), again)
             return
         self.stats.gave_up += 1
         if job.kind == "genuine":

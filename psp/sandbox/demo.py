@@ -23,8 +23,9 @@ from runtime.values import Secret
 from .demo_books import PAGE_OF_KIND, Evidence, Verdict, books_lines
 from .demo_customers import Customers, account_ids
 from .demo_http import DemoError, Http, Place
-from .demo_plan import Plan, plan
+from .demo_plan import Plan, plan, weights_with
 from .demo_progress import Progress
+from .demo_story import Tell
 from .demo_summary import judge, table
 
 events_per_s_min = 100
@@ -54,7 +55,8 @@ def place_from(environment: Mapping[str, str]) -> Place:
     if not token:
         raise DemoError("OPS_TOKENS must hold a token of role ops: the demo reads the audit log with it")
     sandbox_url, api_url = _url(environment, "SANDBOX", "8082"), _url(environment, "API", "8081")
-    return Place(sandbox_url, api_url, Secret(key), Secret(token))
+    switched = environment.get("HYPERSWITCH_API_KEY", "").strip()
+    return Place(sandbox_url, api_url, Secret(key), Secret(token), Secret(switched) if switched else None)
 
 
 def _url(environment: Mapping[str, str], name: str, default_port: str) -> str:
@@ -131,9 +133,11 @@ def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
 class Run:
     """What this run began with, and what it has seen last."""
 
-    def __init__(self, seed: int, events: int, patience_s: float) -> None:
+    def __init__(
+        self, seed: int, events: int, patience_s: float, weights: Mapping[Tell, int] | None = None
+    ) -> None:
         self.patience_s = patience_s
-        self.plan = plan(seed, events)
+        self.plan = plan(seed, events, weights)
         self.seed = seed
         self.last_row_before: dict[str, Any] | None = None
         self.before: dict[str, Any] = {}
@@ -157,7 +161,7 @@ class Run:
         journal = await http.journal(self.from_seq)
         deliveries = await http.deliveries(self.last_row_before)
         stats = since(self.before, await http.look("stats"))
-        books = await http.look("books")
+        books = await http.books()
         balances = await http.balances(list(books["accounts"]))
         statuses = {kind: await http.statuses(kind, books[page]) for kind, page in PAGE_OF_KIND.items()}
         return Evidence(
@@ -239,7 +243,8 @@ def main() -> int:
         sys.stderr.write(f"demo: {error}\n")
         return EXIT_BAD_SETTINGS
     try:
-        run = Run(arguments.seed, arguments.events, arguments.patience)
+        weights = weights_with(hyperswitch=place.hyperswitch_key is not None)
+        run = Run(arguments.seed, arguments.events, arguments.patience, weights)
         return asyncio.run(demo(place, run, deadline_s))
     except DemoError as error:
         sys.stdout.write(f"\ndemo: {error}\n")

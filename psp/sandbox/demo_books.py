@@ -135,3 +135,22 @@ def books_lines(evidence: Evidence) -> str:
             "(minor units)"
         )
     return "\n".join(lines) + "\n"
+
+
+def joined(books: Mapping[str, Any], hyperswitch: Mapping[str, Any]) -> dict[str, Any]:
+    """Both PSPs' books as one: an order or a subscription is in either, a seller may be in both."""
+    both = dict(books)
+    for page in ("orders", "subscriptions"):
+        both[page] = books[page] | hyperswitch[page]
+    sold = {seller: dict(units) for seller, units in books["sellers"].items()}
+    for seller, units in hyperswitch["sellers"].items():
+        mine = sold.setdefault(seller, {})
+        for unit, amount in units.items():
+            mine[unit] = mine.get(unit, 0) + amount
+    both["sellers"] = dict(sorted(sold.items()))
+    both["money"] = books["money"] | {
+        f"{currency} at Hyperswitch": {"charged": money["captured"], "transferred": 0}
+        | {name: money[name] for name in ("refunded", "disputed", "net", "balanced")}
+        for currency, money in hyperswitch["money"].items()
+    }
+    return both

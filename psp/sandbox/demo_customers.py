@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from .demo_http import DemoError, Http
+from .demo_hyperswitch import HyperswitchCustomers
 from .demo_shop import Shoppers, Subscribers
 from .demo_story import Step, Story
 
@@ -26,6 +27,7 @@ class Customers:
         self._disputes: dict[int, str] = {}
         self._subscribers = Subscribers(http, self._post, accounts, run)
         self._shoppers = Shoppers(http, self._post, accounts, run)
+        self._switched = HyperswitchCustomers(http, accounts, run)
         self.unbelievable_sessions: set[str] = set()
         """Sessions that are paid and must yet credit nobody."""
 
@@ -36,6 +38,9 @@ class Customers:
             payment = await self._subscribers.take(story, step, key)
             if payment is not None:
                 self._payments[story.number] = payment
+            return
+        if step.verb in HyperswitchCustomers.verbs:
+            await self._switched.take(story, step)
             return
         if step.verb in Shoppers.verbs:
             self._payments[story.number] = await self._shoppers.take(story, step, key)

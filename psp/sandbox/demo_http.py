@@ -14,6 +14,8 @@ import aiohttp
 
 from runtime.values import Secret
 
+from .demo_books import joined
+
 request_timeout_s = 30.0
 """One request; settling waits on the sandbox's side for less than this."""
 health_poll_s = 0.2
@@ -29,12 +31,13 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the demo finds everything."""
+    """Where the demo finds everything; `hyperswitch_key` is None where there is no such merchant."""
 
     sandbox_url: str
     api_url: str
     stripe_key: Secret
     ops_token: Secret
+    hyperswitch_key: Secret | None = None
 
 
 def flat(params: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
@@ -86,6 +89,21 @@ class Http:
     async def stripe_account(self) -> str:
         """The id of the PSP account: it ties the demo's accounts to the books that hold them."""
         return str((await self.stripe_get("/v1/account"))["id"])
+
+    async def hyperswitch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A POST to the other PSP's API. It knows no idempotency key: our own ids are what is taken once."""
+        if self._place.hyperswitch_key is None:
+            raise DemoError("HYPERSWITCH_API_KEY must be set: the demo buys with it")
+        headers = {"api-key": self._place.hyperswitch_key.reveal()}
+        url = f"{self._place.sandbox_url}/hyperswitch{path}"
+        return await self._json("POST", url, headers=headers, json=dict(body))
+
+    async def books(self) -> dict[str, Any]:
+        """The sandbox's books, both PSPs' as one."""
+        books = await self.look("books")
+        if self._place.hyperswitch_key is None:
+            return books
+        return joined(books, await self.look("hyperswitch/books"))
 
     async def control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A POST to the sandbox's control plane."""

@@ -11,9 +11,13 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .demo_hyperswitch import HYPERSWITCH_SALES
 from .demo_plan_orders import ORDERS
 from .demo_plan_subscriptions import SUBSCRIPTIONS
 from .demo_story import Step, Story, Tell, dispute, refund, repeated_requests
+
+SELLS_THROUGH_HYPERSWITCH = False
+"""Whether the plan sells through Hyperswitch too: once its events that were never sent are repaired."""
 
 events_per_account = 40
 """About six purchases with their reversals: several per account, as the books are per account."""
@@ -216,4 +220,9 @@ TOPUPS: dict[Tell, int] = {
 }
 """How often each story of prepaid credits is told, in shares of the sum of all."""
 WEIGHTS = TOPUPS | SUBSCRIPTIONS | ORDERS
-"""Everything that the demo sells."""
+"""Everything that the demo sells through Stripe."""
+
+
+def weights_with(*, hyperswitch: bool) -> dict[Tell, int]:
+    """Everything that the demo sells; `hyperswitch` says whether there is such a merchant too."""
+    return WEIGHTS | (HYPERSWITCH_SALES if SELLS_THROUGH_HYPERSWITCH and hyperswitch else {})

@@ -12,6 +12,7 @@ from typing import Any
 from .chaos import Chaos, Rates
 from .delivery import Deliverer, Patience
 from .errors import StripeError
+from .hyperswitch.letters import voice_of
 from .ids import Mint, account_chars, random_text
 from .records import Transfer
 from .settings import Settings
@@ -19,6 +20,7 @@ from .store import Store
 from .turn import Cause, Turn
 from .versions import api_version
 from .view import View
+from .voice import HYPERSWITCH, STRIPE, StripeVoice, Voice
 
 
 @dataclass(slots=True)
@@ -54,13 +56,11 @@ class Desk:
         self.mint = Mint(account)
         self.account_id = f"acct_1Sand{account}"
         self.view = View(self.store, f"http://{settings.host}:{settings.port}")
-        self.deliverer = Deliverer(
-            self.store,
-            url=settings.webhook_url,
-            secret=settings.webhook_secret.reveal(),
-            now_s=now_s,
-            patience=patience or Patience(),
-        )
+        secret = settings.webhook_secret.reveal()
+        voices: dict[str, Voice] = {STRIPE: StripeVoice(settings.webhook_url, secret, patience or Patience())}
+        if settings.hyperswitch is not None:
+            voices[HYPERSWITCH] = voice_of(settings.hyperswitch)
+        self.deliverer = Deliverer(self.store, voices, now_s=now_s)
         self.api_faults: deque[ApiFault] = deque()
         self._reversals_refused = Counter[str]()
         self.events_version = self.store.setting("events_version") or api_version

@@ -206,7 +206,8 @@ class Movement(msgspec.Struct, kw_only=True):
 
 class Event(msgspec.Struct, kw_only=True):
     """The bytes that are delivered and what became of them. `seq` is the event's place, `chaos_index` the
-    number that decided its misfortunes: negative beside the plan, see `Turn.emit`.
+    number that decided its misfortunes: negative beside the plan, see `Turn.emit`. `psp` is told by the
+    queries that deliver.
     """
 
     seq: int = 0
@@ -224,6 +225,7 @@ class Event(msgspec.Struct, kw_only=True):
     acknowledged: int = 0
     conflict_sha256: str | None = None
     conflict_acknowledged: int = 0
+    psp: str = "stripe"
 
 
 class SavedAnswer(msgspec.Struct, kw_only=True):

@@ -69,10 +69,8 @@ class Store:
         self._connection.executescript((_SQL / "schema.sql").read_text(encoding="utf-8"))
         if self._connection.execute("PRAGMA user_version").fetchone()[0] < _EDITION:
             self._connection.executescript((_SQL / "schema_2.sql").read_text(encoding="utf-8"))
-        parts = _NAME.split((_SQL / "queries.sql").read_text(encoding="utf-8"))
-        self._queries = {
-            name: text.strip().rstrip(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)
-        }
+        self._connection.executescript((_SQL / "hyperswitch_schema.sql").read_text(encoding="utf-8"))
+        self._queries = _queries("queries.sql") | _queries("hyperswitch.sql")
 
     def close(self) -> None:
         """Closes the books; nothing is lost by not calling it."""
@@ -151,6 +149,12 @@ class Store:
         """A remembered word."""
         found = self.rows("get_setting", name=name)
         return str(found[0]["value"]) if found else None
+
+
+def _queries(file: str) -> dict[str, str]:
+    """The named queries of one file of `sql`."""
+    parts = _NAME.split((_SQL / file).read_text(encoding="utf-8"))
+    return {name: text.strip().rstrip(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _encoded(record: Record) -> dict[str, object]:

@@ -10,10 +10,13 @@ import pytest
 
 from psp.sandbox.demo import Run, demo
 from psp.sandbox.demo_http import Place
-from psp.sandbox.demo_plan import TOPUPS, plan
+from psp.sandbox.demo_hyperswitch import HYPERSWITCH_SALES
+from psp.sandbox.demo_plan import TOPUPS
 from psp.sandbox.demo_plan_orders import ORDERS
 from psp.sandbox.demo_plan_subscriptions import SUBSCRIPTIONS
+from psp.sandbox.settings import HyperswitchSettings
 from runtime.values import Secret
+from tests.sandbox.merchants import HYPERSWITCH_KEY, HYPERSWITCH_SECRET
 from tests.sandbox.tiny import OPS_TOKEN, Tiny, running
 from tests.sandbox.worlds import KEY, World, world_at
 from tests.support.ports import free_port
@@ -101,15 +104,16 @@ async def test_planted_faults_end_red(tmp_path: Path, processes: Processes) -> N
 
 
 async def _orders(tmp_path: Path, *faults: str, patience_s: float, deadline_s: float) -> int:
-    """A demo in this process that sells everything, orders too; its exit status."""
+    """A demo in this process that sells everything, orders and at both PSPs too; its exit status."""
     port = free_port()
+    base, key = f"http://127.0.0.1:{port}", Secret(HYPERSWITCH_KEY)
+    switched = HyperswitchSettings(f"{base}/webhooks/hyperswitch", Secret(HYPERSWITCH_SECRET), key)
     async with (
-        world_at(tmp_path, f"http://127.0.0.1:{port}/webhooks/stripe") as world,
-        running(Tiny(world.url, frozenset(faults), port=port)) as tiny,
+        world_at(tmp_path, f"{base}/webhooks/stripe", hyperswitch=switched) as world,
+        running(Tiny(world.url, frozenset(faults), port=port)),
     ):
-        run = Run(7, 1, patience_s)
-        run.plan = plan(7, 600, TOPUPS | SUBSCRIPTIONS | ORDERS)
-        place = Place(world.url, f"http://127.0.0.1:{tiny.port}", Secret(KEY), Secret(OPS_TOKEN))
+        run = Run(7, 600, patience_s, TOPUPS | SUBSCRIPTIONS | ORDERS | HYPERSWITCH_SALES)
+        place = Place(world.url, base, Secret(KEY), Secret(OPS_TOKEN), key)
         return await demo(place, run, deadline_s)
 
 
@@ -121,10 +125,11 @@ async def test_orders_sellers_and_transfers_are_compared(
     output = capsys.readouterr().out
 
     assert status == 0, output
-    for what in ("orders", "transfers", "sellers"):
+    for what in ("orders", "subscriptions", "transfers", "sellers"):
         found = re.search(rf"^  {what}: (\d+) of (\d+) agree$", output, re.MULTILINE)
         assert found is not None, output
         assert int(found[1]) == int(found[2]) > 0
+    assert "usd at Hyperswitch: charged" in output
 
 
 async def test_transfers_that_nobody_reverses_are_named(
@@ -135,6 +140,16 @@ async def test_transfers_that_nobody_reverses_are_named(
 
     assert status == 1
     assert "transfers of refunded orders are not reversed: tr_" in capsys.readouterr().out
+
+
+async def test_events_of_hyperswitch_that_nobody_fetches_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was never sent is found by who reads the events API, and lost by who does not."""
+    status = await _orders(tmp_path, "misses_hyperswitch", patience_s=1.0, deadline_s=20)
+
+    assert status == 1
+    assert "events without a final state: evt_0" in capsys.readouterr().out
 
 
 async def test_a_demo_without_a_place_says_so(processes: Processes) -> None:

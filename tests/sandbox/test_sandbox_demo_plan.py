@@ -6,10 +6,12 @@ import pytest
 
 from psp.sandbox.demo_customers import Customers, account_ids
 from psp.sandbox.demo_http import Http, Place, flat
+from psp.sandbox.demo_hyperswitch import HYPERSWITCH_SALES
 from psp.sandbox.demo_plan import TOPUPS, gross, plan
 from psp.sandbox.demo_plan_orders import ORDERS
 from psp.sandbox.demo_plan_subscriptions import SUBSCRIPTIONS
 from runtime.values import Secret
+from tests.sandbox.merchants import HYPERSWITCH_KEY
 from tests.sandbox.worlds import KEY, World
 
 unbelievable_stories = 5
@@ -62,11 +64,12 @@ def test_parameters_are_written_as_stripe_reads_them() -> None:
     assert flat({"a": {"b": 1}, "c": [{"d": True}], "e": None}) == [("a[b]", "1"), ("c[0][d]", "true")]
 
 
-async def test_the_plan_is_true_about_its_events(world: World) -> None:
+async def test_the_plan_is_true_about_its_events(both_psps: World) -> None:
     """Every step of every kind of story makes exactly the events it is planned to make."""
-    weights = TOPUPS | SUBSCRIPTIONS | ORDERS
+    world = both_psps
+    weights = TOPUPS | SUBSCRIPTIONS | ORDERS | HYPERSWITCH_SALES
     made = plan(1, 3_000, dict.fromkeys(weights, 1))
-    place = Place(world.url, world.url, Secret(KEY), Secret("unused"))
+    place = Place(world.url, world.url, Secret(KEY), Secret("unused"), Secret(HYPERSWITCH_KEY))
     wrong: list[tuple[str, str, int, int]] = []
     async with Http(place) as http:
         customers = Customers(http, account_ids("acct_1", 1, made.accounts), "run")
@@ -78,9 +81,24 @@ async def test_the_plan_is_true_about_its_events(world: World) -> None:
             if events - seen != step.events:
                 wrong.append((story.kind, step.verb, step.events, events - seen))
             seen = events
+        both = await http.books()
     books = await world.get("books")
+    switched = await world.get("hyperswitch/books")
 
     assert wrong == []
+    assert all(money["balanced"] for money in switched["money"].values())
+    assert sum(account.get("usd", 0) for account in switched["accounts"].values()) == 0
+    assert {order["status"] for order in switched["orders"].values()} == {
+        "completed",
+        "refunded",
+        "failed",
+        "cancelled",
+    }
+    assert {each["status"] for each in switched["subscriptions"].values()} == {"active", "expired"}
+    assert len(both["orders"]) == len(books["orders"]) + len(switched["orders"])
+    assert sum(units["usd"] for units in both["sellers"].values()) == sum(
+        units["usd"] for side in (books, switched) for units in side["sellers"].values()
+    )
     assert len({story.kind for story in made.stories}) == len(weights) + unbelievable_stories
     assert all(money["balanced"] for money in books["money"].values())
     assert {"completed", "refunded", "failed", "cancelled"} == {

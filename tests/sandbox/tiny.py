@@ -19,6 +19,7 @@ import stripe
 from aiohttp import web
 
 from runtime import clock
+from tests.sandbox import tiny_hyperswitch
 from tests.sandbox.tiny_sales import sales_of, to_be_reversed
 from tests.sandbox.worlds import KEY, SECRET
 from tests.support.ports import free_port
@@ -35,6 +36,7 @@ FAULTS = (
     "leaves_one_pending",
     "sleeps_through_renewals",
     "keeps_transfers",
+    "misses_hyperswitch",
 )
 WORDS = {"incomplete": "pending_payment", "incomplete_expired": "expired", "unpaid": "suspended"}
 """The contract's words where they differ from the PSP's."""
@@ -59,6 +61,7 @@ class Tiny:
         app.add_routes(
             [
                 web.post("/webhooks/stripe", self._take),
+                web.post("/webhooks/hyperswitch", self._take_switched),
                 web.get("/health/ready", self._ready),
                 web.get("/audit/deliveries", self._deliveries),
                 web.get("/api/accounts/{id}/credits", self._credits),
@@ -80,6 +83,15 @@ class Tiny:
             return web.json_response({"error": "Invalid Stripe signature"}, status=400)
         self._keep(json.loads(body), body, "psp")
         await self._reverse_what_is_owed()
+        return web.json_response({"received": True})
+
+    async def _take_switched(self, request: web.Request) -> web.Response:
+        body, header = await request.read(), request.headers.get("x-webhook-signature-512")
+        verdict = tiny_hyperswitch.verdict(body, header)
+        if verdict != "ok":
+            self._log(_row(None, body, verdict, "psp", duplicate=False))
+            return web.json_response({"error": "Invalid Hyperswitch signature"}, status=400)
+        self._keep(tiny_hyperswitch.translated(json.loads(body)), body, "psp")
         return web.json_response({"received": True})
 
     def _keep(self, event: dict[str, Any], body: bytes, origin: str) -> None:
@@ -141,7 +153,7 @@ class Tiny:
                 for k, d in withdrawn.items()
                 if d["payment_intent"] == payment and k not in reinstated
             )
-            total += grant - grant * min(amount, back) // amount
+            total += grant - grant * back // amount
         return total
 
     def _of(self, account: str, sales: dict[str, Any]) -> list[tuple[str, str, int, int]]:
@@ -185,6 +197,9 @@ class Tiny:
         """Reads the PSP for what it knows of by an event, as a receiver of thin events does."""
         _authorize(request)
         subscription_id = request.match_info["id"]
+        own = tiny_hyperswitch.status_of_subscription(self.events.values(), subscription_id)
+        if own is not None:
+            return web.json_response({"state": {"status": own}})
         told = [e for e in self.events.values() if e["data"]["object"]["id"] == subscription_id]
         if not told:
             raise web.HTTPNotFound
@@ -234,6 +249,10 @@ class Tiny:
                         body = event.to_dict()
                         text = json.dumps(body, default=str)  # the library makes decimals of some texts
                         self._keep(body, text.encode(), "reconciler")
+                async for exact in tiny_hyperswitch.undelivered(self.sandbox_url, session):
+                    switched = tiny_hyperswitch.translated(json.loads(exact))
+                    if switched["id"] not in self.events and "misses_hyperswitch" not in self.faults:
+                        self._keep(switched, exact, "reconciler")
             await self._reverse_what_is_owed()
         return web.json_response({"run_id": "run-1"}, status=202)
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from psp.sandbox.app import build
 from psp.sandbox.delivery import Patience
 from psp.sandbox.desk import Desk
-from psp.sandbox.settings import Settings
+from psp.sandbox.settings import HyperswitchSettings, Settings
 from runtime import clock as wall
 from runtime.values import Secret
 from tests.support.ports import free_port
@@ -236,11 +236,17 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world_at(
-    directory: Path, webhook_url: str, *, patience: Patience | None = None, clock: Clock | None = None
+    directory: Path,
+    webhook_url: str,
+    *,
+    patience: Patience | None = None,
+    clock: Clock | None = None,
+    hyperswitch: HyperswitchSettings | None = None,
 ) -> AsyncIterator[World]:
     """A sandbox in this process, its books in `directory`, its events sent to `webhook_url`."""
     clock = clock or Clock()
-    settings = Settings("127.0.0.1", free_port(), directory, webhook_url, Secret(SECRET), Secret(KEY))
+    secrets = Secret(SECRET), Secret(KEY)
+    settings = Settings("127.0.0.1", free_port(), directory, webhook_url, *secrets, hyperswitch)
     runner = web.AppRunner(build(Desk(settings, now_s=clock.now_s, patience=patience)), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, settings.host, settings.port).start()

@@ -19,6 +19,7 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     again = dev_environment.complete({}, tmp_path / "a", demo=True)
     other = dev_environment.complete({}, tmp_path / "b", demo=True)
     names = ["OPS_TOKENS", "JWT_SECRET", "GATEWAY_SECRET", "STRIPE_WEBHOOK_SECRETS", "STRIPE_SECRET_KEY"]
+    names += ["HYPERSWITCH_API_KEY", "HYPERSWITCH_WEBHOOK_SECRETS"]
 
     assert [first[name] for name in names] == [again[name] for name in names]
     assert [name for name in names if first[name] == other[name]] == []
@@ -49,13 +50,25 @@ def test_made_environment_is_accepted_by_the_settings(tmp_path: Path, demo: bool
     assert (made.reconcile_interval_s, made.stripe_api_base) == (
         (5.0, "http://127.0.0.1:8082") if demo else (3600.0, None)
     )
+    assert (made.hyperswitch_enabled, made.hyperswitch_url) == (
+        (True, "http://127.0.0.1:8082/hyperswitch") if demo else (False, None)
+    )
+    assert (len(made.hyperswitch_webhook_secrets), made.hyperswitch_api_key is None) == (
+        (1, False) if demo else (0, True)
+    )
 
 
 def test_demo_never_talks_to_the_real_psp(tmp_path: Path) -> None:
     """The demo's PSP is the sandbox, even where the shell names another."""
     given = {"STRIPE_API_BASE": "https://psp.invalid", "STRIPE_SECRET_KEY": "sk_live_x", "SANDBOX_PORT": "9"}
 
+    given["HYPERSWITCH_URL"] = "https://router.invalid"
+
     assert dev_environment.complete(given, tmp_path, demo=True)["STRIPE_API_BASE"] == "http://127.0.0.1:9"
+    assert (
+        dev_environment.complete(given, tmp_path, demo=True)["HYPERSWITCH_URL"]
+        == "http://127.0.0.1:9/hyperswitch"
+    )
     assert dev_environment.complete(given, tmp_path, demo=False)["STRIPE_API_BASE"] == "https://psp.invalid"
 
 

@@ -184,13 +184,14 @@ INSERT INTO event (
 );
 
 -- name: get_event
--- One event.
-SELECT * FROM event WHERE id = :id;
+-- One event of Stripe's.
+SELECT * FROM event WHERE id = :id AND id NOT IN (SELECT id FROM hyperswitch_event);
 
 -- name: list_event
 -- Events of a time, of some types (a JSON list) or by whether they were delivered.
 SELECT * FROM event
-WHERE (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
+WHERE id NOT IN (SELECT id FROM hyperswitch_event)
+  AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
   AND (:delivered IS NULL OR (delivered_at IS NOT NULL) = :delivered)
   AND created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
 ORDER BY seq DESC LIMIT :rows;
@@ -212,7 +213,9 @@ FROM event WHERE seq > :after ORDER BY seq LIMIT :rows;
 
 -- name: events_to_resume
 -- What was still to be delivered when the process ended.
-SELECT * FROM event WHERE delivered_at IS NULL AND NOT dropped AND NOT gave_up ORDER BY seq;
+SELECT e.*, iif(h.id IS NULL, 'stripe', 'hyperswitch') AS psp
+FROM event e LEFT JOIN hyperswitch_event h ON h.id = e.id
+WHERE e.delivered_at IS NULL AND NOT e.dropped AND NOT e.gave_up ORDER BY e.seq;
 
 -- name: count_attempt
 -- An attempt begins.
