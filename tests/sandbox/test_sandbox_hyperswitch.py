@@ -5,7 +5,8 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.sandbox.merchants import ASKS_BACK, DECLINED, VISA, Shop, card
+from psp.hyperswitch.client import HyperswitchApi, HyperswitchRefusedError
+from tests.sandbox.merchants import ASKS_BACK, DECLINED, HYPERSWITCH_KEY, VISA, Shop, card
 
 OWN_PAYMENT = "pay_aaaaaaaaaaaaaaaaaaaaaaaaaa"
 OWN_REFUND = "ref_bbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -236,3 +237,20 @@ async def test_the_books_say_what_sluice_should(shop: Shop) -> None:
         "s2": "expired",
         "s3": "active",
     }
+
+
+async def test_the_products_client_is_served(shop: Shop) -> None:
+    """Its refund is made once however often it asks, is read by its own id, and an unknown one is a 404."""
+    payment_id = await shop.paid(1_000)
+    async with HyperswitchApi(f"{shop.url}/hyperswitch", HYPERSWITCH_KEY) as api:
+        first = await api.create_refund(payment_id, OWN_REFUND, 400, "key-1")
+        again = await api.create_refund(payment_id, OWN_REFUND, 400, "key-1")
+        payment = await api.get_payment(payment_id)
+        with pytest.raises(HyperswitchRefusedError) as unknown:
+            await api.get_refund("ref_nobody")
+
+    assert (first.id, first.payment_id, first.status) == (OWN_REFUND, payment_id, "succeeded")
+    assert again == first
+    assert (payment.id, payment.status) == (payment_id, "succeeded")
+    assert (unknown.value.status, unknown.value.code) == (404, "HE_02")
+    assert (await shop.look("hyperswitch/books"))["money"]["usd"]["refunded"] == 400
