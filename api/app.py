@@ -25,8 +25,12 @@ from api.world import WORLD, World
 from billing.fees import Fee
 from db import checks, gauges, operations, pool
 from psp import providers
+from psp.hyperswitch.client import HyperswitchApi
+from psp.hyperswitch.payments import HyperswitchPayments
 from psp.panda.client import PandaApi
+from psp.payments import Payments
 from psp.stripe.client import StripeApi
+from psp.stripe.payments import StripePayments
 from runtime import clock, limits, process, telemetry
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
@@ -69,6 +73,7 @@ def create(settings: Settings) -> web.Application:
         doorbell = Doorbell(settings.redis_url)
         invariants = Invariants(check)
         calls = contextlib.AsyncExitStack()
+        stripe, hyperswitch = await _stripe(settings, calls), await _hyperswitch(settings, calls)
         nothing_is_real = settings.app_env in DEV_ENVIRONMENTS
 
         async def sample() -> gauges.Gauges:
@@ -87,7 +92,8 @@ def create(settings: Settings) -> web.Application:
             invariants=invariants,
             sender_address=SenderAddress(settings.trusted_proxies),
             receiver=Receiver(settings),
-            stripe=await _stripe(settings, calls),
+            stripe=stripe,
+            payments=_payers(hyperswitch, stripe),
             panda=await _panda(settings, calls),
             fee=Fee(Fraction(settings.credit_fee_percent), settings.credit_fee_fixed_cents),
             return_urls=return_urls.allowed(settings.return_url_origins, nothing_is_real),
@@ -110,6 +116,23 @@ async def _stripe(settings: Settings, calls: contextlib.AsyncExitStack) -> Strip
     if key is None:
         return None
     return await calls.enter_async_context(StripeApi(key.reveal(), settings.stripe_api_base))
+
+
+async def _hyperswitch(settings: Settings, calls: contextlib.AsyncExitStack) -> HyperswitchApi | None:
+    url, key = settings.hyperswitch_url, settings.hyperswitch_api_key
+    if not settings.hyperswitch_enabled or url is None or key is None:
+        return None
+    return await calls.enter_async_context(HyperswitchApi(url, key.reveal()))
+
+
+def _payers(hyperswitch: HyperswitchApi | None, stripe: StripeApi | None) -> dict[str, Payments]:
+    """What can open payments, by source; Hyperswitch is preferred, because it routes to several PSPs."""
+    found: list[Payments] = []
+    if hyperswitch is not None:
+        found.append(HyperswitchPayments(hyperswitch))
+    if stripe is not None:
+        found.append(StripePayments(stripe))
+    return {each.source: each for each in found}
 
 
 async def _panda(settings: Settings, calls: contextlib.AsyncExitStack) -> PandaApi | None:

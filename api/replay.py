@@ -89,7 +89,7 @@ def replayed(
         body_sha256=digest.digest(),
         headers=payload.headers,
         source_ip=asked.source_ip,
-        user_agent=None if user_agent is None else _loggable(user_agent),
+        user_agent=None if user_agent is None else loggable(user_agent),
         request_id=asked.request_id,
         actor=asked.actor,
     )
@@ -125,7 +125,8 @@ USER_AGENT_CHARACTERS_MAX = 255
 """Kept of a user agent."""
 
 
-def _loggable(text: str) -> str:
+def loggable(text: str) -> str:
+    """A sender's text as the log can hold it: short, printable, without half characters."""
     return "".join(c if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF else "?" for c in text)[
         :USER_AGENT_CHARACTERS_MAX
     ]

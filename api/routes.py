@@ -14,6 +14,7 @@ from aiohttp import web
 from api import (
     balances,
     bodies,
+    catalogue,
     commands,
     cross_origin,
     deliveries,
@@ -32,7 +33,17 @@ from api import (
 from api.answers import type_handler
 from api.auth import Role
 from api.console import assets, desk, door, live, pages
-from api.customers import checkouts, dev_cards, grants, postings, wallet
+from api.customers import (
+    checkouts,
+    dev_cards,
+    entitlements,
+    grants,
+    orders,
+    postings,
+    refunds,
+    subscriptions,
+    wallet,
+)
 from api.idempotency import KeyRule
 
 
@@ -119,6 +130,28 @@ OPERATIONS = (
     ),
     Route("GET", "/ops/status", _READERS, status.show, answer=shapes.Status),
 )  # fmt: skip
+CATALOGUE = (
+    Route("GET", "/ops/plans", _READERS, catalogue.list_plans, answer=catalogue.PlansAnswer),
+    Route(
+        "PUT",
+        "/ops/plans/{id}",
+        _COMMANDERS,
+        catalogue.put_plan,
+        body=catalogue.PutPlan,
+        check=catalogue.check_plan,
+        answer=catalogue.PlanAnswer,
+    ),
+    Route("GET", "/ops/products", _READERS, catalogue.list_products, answer=catalogue.ProductsAnswer),
+    Route(
+        "PUT",
+        "/ops/products/{id}",
+        _COMMANDERS,
+        catalogue.put_product,
+        body=catalogue.PutProduct,
+        check=catalogue.check_product,
+        answer=catalogue.ProductAnswer,
+    ),
+)
 CUSTOMERS = (
     Route(
         "GET", "/api/accounts/{id}/credits", _CUSTOMERS | _READERS, balances.of_account, answer=shapes.Credits
@@ -153,6 +186,56 @@ CUSTOMERS = (
         body_before_caller=True,
         answer=checkouts.OpenedSession,
         key_rule=KeyRule.OPTIONAL,
+    ),
+    Route(
+        "POST",
+        "/api/v1/orders",
+        _CUSTOMERS | _COMMANDERS,
+        orders.place,
+        body=orders.PlaceOrder,
+        check=orders.check,
+        answer=orders.PlacedOrder,
+        key_rule=KeyRule.OPTIONAL,
+    ),
+    Route("GET", "/api/v1/orders/{id}", _CUSTOMERS | _READERS, orders.show, answer=orders.OrderAnswer),
+    *(
+        Route(
+            "POST",
+            path,
+            _CUSTOMERS | _COMMANDERS,
+            refunds.request_refund,
+            body=refunds.RequestRefund,
+            body_may_be_empty=True,
+            answer=refunds.RequestedRefund,
+            key_rule=KeyRule.OPTIONAL,
+        )
+        for path in ("/api/v1/orders/{id}/refund", "/marketplace/orders/{id}/refund")
+    ),
+    Route(
+        "POST",
+        "/api/v1/subscriptions",
+        _CUSTOMERS,
+        subscriptions.subscribe,
+        body=subscriptions.Subscribe,
+        answer=subscriptions.Subscribed,
+        key_rule=KeyRule.OPTIONAL,
+    ),
+    Route(
+        "POST",
+        "/api/v1/subscriptions/complete/{id}",
+        _CUSTOMERS,
+        subscriptions.complete,
+        answer=subscriptions.Subscribed,
+    ),
+    Route(
+        "GET",
+        "/api/v1/subscriptions/current",
+        _CUSTOMERS,
+        subscriptions.show_current,
+        answer=subscriptions.CurrentSubscription,
+    ),
+    Route(
+        "GET", "/api/v1/entitlements", _CUSTOMERS, entitlements.show, answer=entitlements.EntitlementsAnswer
     ),
     *(
         Route("GET", path, _CUSTOMERS, wallet.show, answer=wallet.Wallet, scope=wallet.SCOPE)
@@ -206,7 +289,7 @@ CONSOLE = (
     _page("/console/balances/{id}", pages.show_balances, ("cursor",)),
 )
 
-ROUTES: tuple[Route, ...] = (*PORT, *AUDIT, *OPERATIONS, *CUSTOMERS, *CONSOLE)
+ROUTES: tuple[Route, ...] = (*PORT, *AUDIT, *OPERATIONS, *CATALOGUE, *CUSTOMERS, *CONSOLE)
 
 CROSS_ORIGIN_PATHS = frozenset(route.path for route in ROUTES if route.method == "OPTIONS")
 """Paths that pages of other origins may call: those with a preflight."""

@@ -20,6 +20,7 @@ from billing.fees import Fee
 from db.pool import type_connection
 from db.reads import Access, type_pool
 from psp.panda.client import PandaApi
+from psp.payments import Payments
 from psp.providers import Endpoint
 from psp.stripe.client import StripeApi
 from runtime import limits
@@ -31,6 +32,8 @@ from runtime.sender_address import SenderAddress
 class World:
     """One per process; `endpoints` are the receiver's, for their secrets; `logins` rations attempts. No key,
     no provider: None.
+
+    `payments` by source, what is preferred first.
     """
 
     pool: type_pool
@@ -43,6 +46,7 @@ class World:
     sender_address: SenderAddress
     receiver: Receiver
     stripe: StripeApi | None
+    payments: Mapping[str, Payments]
     panda: PandaApi | None
     fee: Fee
     return_urls: ReturnUrls

@@ -8,24 +8,40 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from billing.subscription import Subscription
-
 GRANTING_STATES = frozenset({"active", "trialing"})
 GRANTED, PAYMENT_PENDING, NONE = "granted", "payment_pending", "none"
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A subscription of an account: its state and its plan (a PSP's: the price).
+
+    `trial_ends_at` (unix seconds) is of a trial that we give; None where nothing ends by time alone, because
+    a PSP tells of the end.
+    """
+
+    status: str
+    plan_id: str
+    trial_ends_at: int | None = None
+
+    def grants(self, now: int) -> bool:
+        """Whether it grants anything at `now` (unix seconds)."""
+        over = self.status == "trialing" and self.trial_ends_at is not None and self.trial_ends_at <= now
+        return self.status in GRANTING_STATES and not over
+
+
+@dataclass(frozen=True, slots=True)
 class Entitlement:
-    """`access` is granted, payment_pending or none; `price_ids` are what is granted, sorted."""
+    """`access` is granted, payment_pending or none; `plan_ids` are what is granted, sorted."""
 
     access: str
-    price_ids: tuple[str, ...] = ()
+    plan_ids: tuple[str, ...] = ()
 
 
-def of(subscriptions: Iterable[Subscription]) -> Entitlement:
-    """What these subscriptions of one account grant together."""
+def of(subscriptions: Iterable[Held], now: int) -> Entitlement:
+    """What these subscriptions of one account grant together at `now` (unix seconds)."""
     held = list(subscriptions)
-    granted = {each.values.price_id for each in held if each.status in GRANTING_STATES}
+    granted = {each.plan_id for each in held if each.grants(now)}
     if granted:
         return Entitlement(GRANTED, tuple(sorted(granted)))
     pending = any(each.status == "pending_payment" for each in held)

@@ -95,9 +95,7 @@ def _changed(before: Payable | None, after: Payable) -> Decision:
 def _plan_changed(before: PlanSubscription | None, after: PlanSubscription) -> Decision:
     """The subscription and the invoice of its payment move together, each with its own journal."""
     if before is None:
-        step = walk(SUBSCRIPTION, after.id, 1, None, after.status)
-        billed = walk(INVOICE, after.id, 1, None, after.invoice_status, money_after=_due(after))
-        return _plan_applied(after, (step, billed))
+        return _billed(None, after, walk(SUBSCRIPTION, after.id, 1, None, after.status))
     after = replace(after, version=before.version + 1)
     if before.status == after.status:
         # It became known which payment will pay, or the payment says anew that it will not.
@@ -105,17 +103,16 @@ def _plan_changed(before: PlanSubscription | None, after: PlanSubscription) -> D
         step = Transition(SUBSCRIPTION.name, *same)
     else:
         step = walk(SUBSCRIPTION, after.id, after.version, before.status, after.status)
-    if before.invoice_status == after.invoice_status:
+    return _billed(before, after, step)
+
+
+def _billed(before: PlanSubscription | None, after: PlanSubscription, step: Transition) -> Decision:
+    """The subscription's own step, and that of its invoice where there is one and it has moved."""
+    was, now = before.invoice_status if before is not None else None, after.invoice_status
+    if now is None or now == was:
         return _plan_applied(after, (step,))
-    after = replace(after, invoice_version=before.invoice_version + 1)
-    billed = walk(
-        INVOICE,
-        after.id,
-        after.invoice_version,
-        before.invoice_status,
-        after.invoice_status,
-        money_after=_due(after),
-    )
+    after = replace(after, invoice_version=after.invoice_version + 1)
+    billed = walk(INVOICE, after.id, after.invoice_version, was, now, money_after=_due(after))
     return _plan_applied(after, (step, billed))
 
 

@@ -28,14 +28,17 @@ _INVOICE_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class PlanSubscription:
-    """A subscription to a plan of ours with the invoice of its payment, which has the subscription's id."""
+    """A subscription to a plan of ours with the invoice of its payment, which has the subscription's id.
+
+    `invoice_version` is 0 for as long as there is no invoice.
+    """
 
     source: str
     terms: PlanTerms
     payment_id: str | None
     payment_status: str
     version: int = 1
-    invoice_version: int = 1
+    invoice_version: int = 0
     refunds: Mapping[str, Refund] = field(default_factory=dict)
     disputes: Mapping[str, Dispute] = field(default_factory=dict)
 
@@ -77,10 +80,13 @@ class PlanSubscription:
 
     @property
     def status(self) -> str:
-        """Its state: only its payment makes it active, whenever that comes."""
-        return _STATUS[self.payment_status]
+        """Its state: only its payment makes it active, whenever that comes, unless nothing has to be paid."""
+        due = self.terms.starts_as == "pending_payment" or self.is_paid
+        return _STATUS[self.payment_status] if due else self.terms.starts_as
 
     @property
-    def invoice_status(self) -> str:
-        """The state of its invoice."""
+    def invoice_status(self) -> str | None:
+        """The state of its invoice; None where there is nothing to pay."""
+        if self.terms.starts_as != "pending_payment" and self.payment_id is None:
+            return None
         return _INVOICE_STATUS[self.payment_status]

@@ -33,13 +33,24 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """A subscription of ours to a plan, paid for by single payments."""
+    """A subscription of ours to a plan, paid for by single payments.
+
+    An amount of 0 is free. With a trial (`trial_ends_at`, unix seconds) nothing is to be paid yet.
+    """
 
     id: str
     account_id: str
     plan_id: str
     amount_minor: int
     currency: str
+    trial_ends_at: int | None = None
+
+    @property
+    def starts_as(self) -> str:
+        """Its state before any payment."""
+        if self.amount_minor == 0:
+            return "active"
+        return "pending_payment" if self.trial_ends_at is None else "trialing"
 
     @property
     def key(self) -> str:

@@ -21,12 +21,17 @@ async def lock(connection: type_connection, names: dict[str, list[str]]) -> list
         PlanSubscription(
             source=row["source"],
             terms=PlanTerms(
-                row["id"], row["account_id"], row["plan_id"], row["amount_minor"], row["currency"]
+                row["id"],
+                row["account_id"],
+                row["plan_id"],
+                row["amount_minor"],
+                row["currency"],
+                row["trial_ends_at"],
             ),
             payment_id=row["payment_id"],
             payment_status=row["payment_status"],
             version=row["version"],
-            invoice_version=row["invoice_version"],
+            invoice_version=row["invoice_version"] or 0,
         )
         for row in await connection.fetch(PLANS.lock_plan_subscriptions, ids, payment_ids)
     ]
@@ -48,18 +53,11 @@ async def write(
             [one.status for one in new],
             [one.terms.account_id for one in new],
             [one.terms.plan_id for one in new],
-            [one.payment_status for one in new],
-            [one.version for one in new],
-        )
-        await connection.execute(
-            PLANS.insert_plan_invoices,
-            [one.source for one in new],
-            [one.id for one in new],
-            [one.payment_id for one in new],
-            [one.invoice_status for one in new],
             [one.amount_minor for one in new],
             [one.currency for one in new],
-            [one.invoice_version for one in new],
+            [one.terms.trial_ends_at for one in new],
+            [one.payment_status for one in new],
+            [one.version for one in new],
         )
     if old:
         await connection.execute(
@@ -70,11 +68,14 @@ async def write(
             [one.payment_status for one in old],
             [one.version for one in old],
         )
+    if billed := [one for one in changed if one.invoice_status is not None]:
         await connection.execute(
-            PLANS.update_plan_invoices,
-            [one.source for one in old],
-            [one.id for one in old],
-            [one.payment_id for one in old],
-            [one.invoice_status for one in old],
-            [one.invoice_version for one in old],
+            PLANS.put_plan_invoices,
+            [one.source for one in billed],
+            [one.id for one in billed],
+            [one.payment_id for one in billed],
+            [one.invoice_status for one in billed],
+            [one.amount_minor for one in billed],
+            [one.currency for one in billed],
+            [one.invoice_version for one in billed],
         )

@@ -11,7 +11,7 @@ from datetime import datetime
 from db import findings
 from db.findings import PHASES, Order
 from db.pool import type_pool
-from psp.stripe.client import StripeApi, StripeUnavailableError
+from psp.stripe.client import StripeApi, StripeCallError
 from reconciler import undelivered
 from runtime import limits, process, telemetry
 from runtime.doorbell import Doorbell
@@ -83,7 +83,7 @@ class Reconciler:
                     try:
                         counts += await _RUN_PHASE[phase](self._pool, api, run)
                         done += 1
-                    except StripeUnavailableError as error:
+                    except StripeCallError as error:
                         errors.append(f"{phase}: {error.kind}")
         status = "succeeded" if not errors else "partial" if done else "failed"
         async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:

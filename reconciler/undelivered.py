@@ -45,7 +45,7 @@ class Run:
 async def run_once(pool: type_pool, api: StripeApi, run: Run) -> Counter[str]:
     """List what is undelivered since the last run, append what the inbox lacks; returns the counts.
 
-    Raises psp.stripe.client.StripeUnavailableError; what was appended before stays appended.
+    Raises psp.stripe.client.StripeCallError; what was appended before stays appended.
     """
     async with pool.acquire(timeout=limits.pool_acquire_s) as connection:
         position = await findings.read_cursor(connection, _SOURCE, PHASE)

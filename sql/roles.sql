@@ -98,3 +98,11 @@ REVOKE SELECT ON idempotency_key, credential, card, virtual_card FROM sluice_rec
 GRANT INSERT (id, requested_by, phases, dry_run, object) ON reconcile_run TO sluice_api;
 GRANT UPDATE (resolved_at, resolved_by, resolution) ON alert TO sluice_api;
 GRANT EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) TO sluice_api;
+
+-- The API keeps the catalogue, and gives an account its one trial. Orders and subscriptions themselves it only asks for:
+-- by events of our own, which the workers apply.
+GRANT INSERT (account_id, subscription_id) ON trial TO sluice_api;
+GRANT INSERT (id, name, amount_minor, currency, trial_days, active),
+      UPDATE (name, amount_minor, currency, trial_days, active, updated_at) ON plan TO sluice_api;
+GRANT INSERT (id, seller_id, amount_minor, currency, seller_amount_minor, licences, active),
+      UPDATE (seller_id, amount_minor, currency, seller_amount_minor, licences, active, updated_at) ON product TO sluice_api;

@@ -16,7 +16,7 @@ from api.idempotency import OPERATION
 from api.world import CALLER, REQUEST_ID, WORLD
 from db import purse
 from db.purse import OwnCheckout
-from psp.stripe.client import SOURCE, OpenedCheckout, StripeRefusedError, StripeUnavailableError, TopUp
+from psp.stripe.client import SOURCE, OpenedCheckout, StripeCallError, TopUp
 from runtime import telemetry
 
 CREDITS_MAX = 1_000_000
@@ -81,11 +81,10 @@ async def _open(request: web.Request, top_up: TopUp) -> OpenedCheckout:
         raise ApiError(503, "PROVIDER_NOT_CONFIGURED", "No payment provider is configured")
     try:
         return await stripe.open_checkout(top_up, str(request[OPERATION]))
-    except StripeRefusedError as error:
+    except StripeCallError as error:
         _tell(request, error.kind)
-        raise _bad_gateway("The payment provider refused the request") from None
-    except StripeUnavailableError as error:
-        _tell(request, error.kind)
+        if error.hopeless:
+            raise _bad_gateway("The payment provider refused the request") from None
         raise errors.unavailable("The payment provider does not answer; try again") from None
 
 

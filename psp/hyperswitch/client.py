@@ -105,6 +105,45 @@ class HyperswitchApi:
         assert self._session is not None
         await self._session.close()
 
+    async def create_payment(
+        self,
+        payment_id: str,
+        amount_minor: int,
+        currency: str,
+        metadata: dict[str, str],
+        idempotency_key: str,
+    ) -> Fetched:
+        """Open a payment under our `payment_id`, for its buyer to complete with its client secret.
+
+        When a payment of that id exists already, or the answer says neither yes nor no, it is read instead.
+        Raises HyperswitchCallError; ValueError for an empty key.
+        """
+        if not idempotency_key:
+            raise ValueError("a call that changes something needs its idempotency key")
+        wanted: dict[str, Any] = {
+            "payment_id": payment_id,
+            "amount": amount_minor,
+            "currency": currency.upper(),
+            "confirm": False,
+            "capture_method": "automatic",
+            "metadata": metadata,
+        }
+        try:
+            answer = await self._call("POST", "/payments", wanted, {"Idempotency-Key": idempotency_key})
+            payment = _payment(answer)
+        except HyperswitchRefusedError as error:
+            if error.code != _ALREADY_THERE:
+                raise
+            payment = await self.get_payment(payment_id)
+        except HyperswitchTransientError as lost:
+            try:
+                payment = await self.get_payment(payment_id)
+            except HyperswitchRefusedError:
+                raise lost from None  # it is not there, so the same call may open it later
+        if payment.id != payment_id:
+            raise HyperswitchTransientError("another_payment")
+        return payment
+
     async def create_refund(
         self, payment_id: str, refund_id: str, amount_minor: int | None, idempotency_key: str
     ) -> Fetched:
@@ -136,11 +175,7 @@ class HyperswitchApi:
     async def get_payment(self, payment_id: str) -> Fetched:
         """A payment, as Hyperswitch's connector knows it now. Raises HyperswitchCallError."""
         body = await self._call("GET", f"/payments/{quote(payment_id, safe='')}?force_sync=true")
-        try:
-            payment = msgspec.json.decode(body, type=_Payment)
-        except msgspec.DecodeError as error:
-            raise HyperswitchTransientError(type(error).__name__) from None
-        return Fetched(payment.payment_id, payment.payment_id, payment.status, body)
+        return _payment(body)
 
     async def _call(
         self, method: str, path: str, wanted: object = None, headers: dict[str, str] | None = None
@@ -160,6 +195,14 @@ class HyperswitchApi:
         if not 400 <= status < 500 or status in _SAYS_NOTHING_OF_THE_OBJECT:
             raise HyperswitchTransientError(f"http_{status}", status, retry_after_s)
         raise HyperswitchRefusedError(f"http_{status}", status, _code(body))
+
+
+def _payment(body: bytes) -> Fetched:
+    try:
+        payment = msgspec.json.decode(body, type=_Payment)
+    except msgspec.DecodeError as error:
+        raise HyperswitchTransientError(type(error).__name__) from None
+    return Fetched(payment.payment_id, payment.payment_id, payment.status, body)
 
 
 def _refund(body: bytes) -> Fetched:

@@ -56,13 +56,14 @@ def _order_placed(data: Fields) -> Fact:
 def _plan_subscribed(data: Fields) -> Fact:
     data.nothing_but("source", "payment_id", "terms")
     terms = data.object("terms")
-    terms.nothing_but("id", "account_id", "plan_id", "amount_minor", "currency")
+    terms.nothing_but("id", "account_id", "plan_id", "amount_minor", "currency", "trial_ends_at")
     plan = PlanTerms(
         terms.text("id"),
         _account(terms, "account_id"),
         terms.text("plan_id"),
         terms.amount("amount_minor"),
         terms.currency("currency"),
+        terms.time_or_none("trial_ends_at"),
     )
     return PlanSubscribed(data.text("source"), data.text_or_none("payment_id"), plan)
 

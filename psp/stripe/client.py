@@ -22,18 +22,11 @@ _REFERENCE_CHARACTERS_MAX = 200
 """Longest reference that Stripe takes; a longer account id stands in the metadata alone."""
 _PAGE_ROWS = 100
 """The most that Stripe lists at once."""
-_REFUND_PAGES_MAX = 20
-"""Of one payment: nobody refunds a payment two thousand times; a list without end must not hold a worker."""
+_PAGES_MAX = 20
+LIST_ROWS_MAX = _PAGE_ROWS * _PAGES_MAX
+"""Nobody refunds a payment two thousand times; a list without end must not hold a worker."""
 API_VERSION = str(stripe.api_version)
 """The version in which the library, and so every object read here, speaks."""
-
-
-class StripeUnavailableError(Exception):
-    """Stripe did not give a usable answer; `kind` is the error's type name, safe to store and log."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
 
 
 class StripeCallError(Exception):
@@ -48,20 +41,16 @@ class StripeCallError(Exception):
         known = error if isinstance(error, stripe.StripeError) else None
         self.status: int | None = known.http_status if known is not None else None
         self.code: str | None = known.code if known is not None else None
-        self.retry_after_s = _retry_after_s(dict(known.headers or {})) if known is not None else None
+        self.retry_after_s = _seconds(_header(known, "retry-after")) if known is not None else None
         # Stripe has no code for this, only words.
         text = (known.user_message or "").lower() if known is not None else ""
         self.says_already_reversed = "already" in text and "reversed" in text
         self.refused = self.status in (400, 402, 404) and not isinstance(error, stripe.IdempotencyError)
+        # A conflict is an equal request under way, and 429 asks to wait: both may succeed in a second.
+        self.hopeless = self.status is not None and 400 <= self.status < 500 and self.status not in (409, 429)
+        # The key has a failure for an answer, and will have it for a day.
+        self.replayed = known is not None and _header(known, "idempotent-replayed") == "true"
         self.unwell = self.status is None or self.status in (401, 403, 429) or self.status >= 500
-
-
-class StripeRefusedError(Exception):
-    """Stripe understood the request and will not do it, now or later; `kind` as above."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +130,9 @@ class StripeApi:
     ) -> tuple[list[ListedEvent], str | None]:
         """One page of events that no endpoint has acknowledged, newest first, and where the next page starts.
 
-        Raises StripeUnavailableError. Source: https://docs.stripe.com/api/events/list
+        Raises StripeCallError. Source: https://docs.stripe.com/api/events/list
         """
-        parameters: dict[str, str | int] = {
+        parameters: dict[str, Any] = {
             "delivery_success": "false",
             "limit": _PAGE_ROWS,
             "created[gte]": created_from,
@@ -151,15 +140,15 @@ class StripeApi:
         }
         if starting_after is not None:
             parameters["starting_after"] = starting_after
+        answer = await self._call("get", "/v1/events", parameters)
         try:
-            answer = await self._client.raw_request_async("get", "/v1/events", **parameters)
-            page = msgspec.json.decode(_as_bytes(answer.body), type=_Page)
+            page = msgspec.json.decode(answer, type=_Page)
             listed = []
             for raw in page.data:
                 event = msgspec.json.decode(raw, type=_Listed)
                 listed.append(ListedEvent(event.id, event.created, bytes(raw)))
-        except (stripe.StripeError, msgspec.DecodeError, OSError, TimeoutError) as error:
-            raise StripeUnavailableError(type(error).__name__) from None
+        except msgspec.DecodeError as error:
+            raise StripeCallError(error) from None
         return listed, listed[-1].id if page.has_more and listed else None
 
     async def reverse_transfer(
@@ -190,25 +179,48 @@ class StripeApi:
         except msgspec.DecodeError as error:
             raise StripeCallError(error) from None
 
+    async def create_payment(
+        self, amount_minor: int, currency: str, metadata: dict[str, str], idempotency_key: str
+    ) -> bytes:
+        """Open a payment that its buyer completes with its client secret; its exact JSON.
+
+        Raises StripeCallError; ValueError for an empty key. Source:
+        https://docs.stripe.com/api/payment_intents/create
+        """
+        parameters = {"amount": amount_minor, "currency": currency, "metadata": metadata}
+        return await self._post("/v1/payment_intents", idempotency_key, parameters)
+
+    async def payments_since(self, created_from: int) -> list[bytes]:
+        """The exact JSON of each payment that was opened since then (unix seconds), newest first, but at most
+        LIST_ROWS_MAX of them.
+
+        Raises StripeCallError. Source: https://docs.stripe.com/api/payment_intents/list
+        """
+        return await self._all("/v1/payment_intents", {"created[gte]": created_from})
+
     async def read(self, kind: str, object_id: str) -> bytes:
-        """The exact JSON of a `subscription` or `invoice`. Raises StripeCallError."""
+        """The exact JSON of a `subscription`, `invoice` or `payment_intent`. Raises StripeCallError."""
         return await self._call("get", f"/v1/{kind}s/{quote(object_id, safe='')}", {})
 
     async def refunds_of(self, payment_id: str) -> list[bytes]:
         """The exact JSON of each refund of a payment, newest first. Raises StripeCallError."""
-        parameters: dict[str, Any] = {"payment_intent": payment_id, "limit": _PAGE_ROWS}
-        refunds: list[bytes] = []
-        for _ in range(_REFUND_PAGES_MAX):
-            answer = await self._call("get", "/v1/refunds", parameters)
+        return await self._all("/v1/refunds", {"payment_intent": payment_id})
+
+    async def _all(self, path: str, filters: dict[str, Any]) -> list[bytes]:
+        """Every object of a list, newest first, up to the last page that anybody can need."""
+        parameters = {**filters, "limit": _PAGE_ROWS}
+        found: list[bytes] = []
+        for _ in range(_PAGES_MAX):
+            answer = await self._call("get", path, parameters)
             try:
                 page = msgspec.json.decode(answer, type=_Page)
-                refunds += [bytes(raw) for raw in page.data]
+                found += [bytes(raw) for raw in page.data]
                 if not page.has_more or not page.data:
                     break
                 parameters["starting_after"] = msgspec.json.decode(page.data[-1], type=_Created).id
             except msgspec.DecodeError as error:
                 raise StripeCallError(error) from None
-        return refunds
+        return found
 
     async def _post(self, path: str, idempotency_key: str, parameters: dict[str, Any]) -> bytes:
         if not idempotency_key:
@@ -226,11 +238,9 @@ class StripeApi:
     async def open_checkout(self, top_up: TopUp, idempotency_key: str) -> OpenedCheckout:
         """Open a hosted checkout for a top-up; one per idempotency key.
 
-        Raises StripeRefusedError, StripeUnavailableError (nobody knows whether it was done), and ValueError
-        for an empty key. Source: https://docs.stripe.com/api/checkout/sessions/create
+        Raises StripeCallError; ValueError for an empty key. Source:
+        https://docs.stripe.com/api/checkout/sessions/create
         """
-        if not idempotency_key:
-            raise ValueError("an idempotency key is needed")
         # Refunds and disputes name the payment and not the session, so both carry what they are about.
         metadata = {
             "accountId": top_up.account_id,
@@ -249,37 +259,30 @@ class StripeApi:
         }
         if len(top_up.account_id) <= _REFERENCE_CHARACTERS_MAX:
             parameters["client_reference_id"] = top_up.account_id
+        answer = await self._post("/v1/checkout/sessions", idempotency_key, parameters)
         try:
-            answer = await self._client.raw_request_async(
-                "post", "/v1/checkout/sessions", idempotency_key=idempotency_key, **parameters
-            )
-            opened = msgspec.json.decode(_as_bytes(answer.body), type=_Opened)
-        except stripe.StripeError as error:
-            raise _told(error) from None
-        except (msgspec.DecodeError, OSError, TimeoutError) as error:
-            raise StripeUnavailableError(type(error).__name__) from None
+            opened = msgspec.json.decode(answer, type=_Opened)
+        except msgspec.DecodeError as error:
+            raise StripeCallError(error) from None
         return OpenedCheckout(opened.id, opened.url)
 
 
-def _retry_after_s(headers: dict[str, str]) -> float | None:
+def _header(error: stripe.StripeError, wanted: str) -> str | None:
+    """A header of the answer, by its name in lower case."""
+    headers: dict[str, str] = dict(error.headers or {})
+    return next((value for name, value in headers.items() if name.lower() == wanted), None)
+
+
+def _seconds(retry_after: str | None) -> float | None:
     """Seconds in a Retry-After header; its other form, a date, is not used by Stripe."""
-    for name, value in headers.items():
-        if name.lower() == "retry-after" and value.isascii() and value.isdigit():
-            return float(value)
-    return None
+    if retry_after is None or not retry_after.isascii() or not retry_after.isdigit():
+        return None
+    return float(retry_after)
 
 
 def _line(name: str, unit_amount: int, quantity: int) -> dict[str, Any]:
     price = {"currency": "usd", "unit_amount": unit_amount, "product_data": {"name": name}}
     return {"price_data": price, "quantity": quantity}
-
-
-def _told(error: stripe.StripeError) -> StripeRefusedError | StripeUnavailableError:
-    """A conflict (409) is an equal request under way, and 429 asks to wait: both may succeed in a second."""
-    status = error.http_status
-    if status is not None and 400 <= status < 500 and status not in (409, 429):
-        return StripeRefusedError(type(error).__name__)
-    return StripeUnavailableError(type(error).__name__)
 
 
 def _as_bytes(body: object) -> bytes:

@@ -8,7 +8,9 @@ SELECT coalesce(b.amount, 0) AS remaining,
         WHERE p.account_id = k.id AND p.unit = 'credit' AND t.movement IN (
             'topup', 'grant', 'refund_clawback', 'refund_give_back', 'dispute_clawback', 'dispute_give_back')) AS total,
        coalesce(b.updated_at, a.created_at) AS changed_at,
-       EXISTS (SELECT FROM subscription s WHERE s.account_id = k.id AND s.status = ANY($2::text[])) AS is_pro
+       EXISTS (SELECT FROM subscription s WHERE s.account_id = k.id AND s.status = ANY($2::text[])
+                 -- A PSP ends its trials by itself; nobody tells us of the end of ours.
+                 AND NOT (s.origin = 'ours' AND s.status = 'trialing' AND s.trial_end <= now())) AS is_pro
 FROM (SELECT $1::text AS id) k
 LEFT JOIN account a ON a.id = k.id AND a.kind = 'customer'
 LEFT JOIN balance b ON b.account_id = a.id AND b.unit = 'credit';

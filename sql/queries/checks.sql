@@ -85,8 +85,10 @@ WHERE t.to_state IS DISTINCT FROM k.status;
 SELECT s.source, s.id FROM subscription s
 LEFT JOIN subscription_invoice i ON i.source = s.source AND i.id = s.latest_invoice_id AND i.subscription_id = s.id
 WHERE s.status <> CASE
-    WHEN s.origin = 'ours' THEN CASE s.payment_status
-        WHEN 'pending' THEN 'pending_payment' WHEN 'succeeded' THEN 'active' ELSE 'expired' END
+    WHEN s.origin = 'ours' THEN CASE
+        WHEN s.payment_status = 'succeeded' THEN 'active' WHEN s.payment_status = 'reversed' THEN 'expired'
+        WHEN s.amount_minor = 0 THEN 'active' WHEN s.trial_end IS NOT NULL THEN 'trialing'
+        WHEN s.payment_status = 'pending' THEN 'pending_payment' ELSE 'expired' END
     WHEN NOT s.deleted AND s.psp_status IN ('pending_payment', 'past_due', 'expired')
          AND i.status = 'paid' AND i.paid_at >= to_timestamp(s.psp_second) THEN 'active'
     ELSE s.psp_status END

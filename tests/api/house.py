@@ -84,6 +84,10 @@ class House:
         """POST, with a body as JSON where one is given."""
         return await self.ask("POST", path, headers, None if body is None else msgspec.json.encode(body))
 
+    async def put(self, path: str, headers: Mapping[str, str] | None, body: object) -> Answer:
+        """PUT with a body as JSON."""
+        return await self.ask("PUT", path, headers, msgspec.json.encode(body))
+
 
 def client() -> aiohttp.ClientSession:
     """A client that gives up after half a minute."""

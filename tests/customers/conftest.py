@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.house import House, running
 from tests.api.seed import Seed, worker_pool
+from tests.customers.market import Market, open_market
 from tests.customers.providers import PANDA_KEY, Panda, panda_of
 from tests.sandbox.worlds import KEY, World, world_at
 from tests.support.ports import free_port
@@ -42,6 +43,13 @@ async def issuer(dsn: str, redis_url: str, panda: Panda) -> AsyncIterator[House]
     """An API whose customers have cards."""
     async with running(dsn, redis_url, PANDA_API_URL=panda.url, PANDA_API_KEY=PANDA_KEY) as started:
         yield started
+
+
+@pytest.fixture
+async def market(tmp_path: Path, dsn: str, redis_url: str, processes: Processes) -> AsyncIterator[Market]:
+    """An API that sells through the sandbox, with a receiver and a worker behind it."""
+    async with open_market(tmp_path, dsn, redis_url, processes) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -74,3 +75,80 @@ async def answering(status: int, body: bytes, **headers: str) -> AsyncIterator[s
         yield f"http://127.0.0.1:{port}"
     finally:
         await runner.cleanup()
+
+
+@dataclass
+class Forwarder:
+    """Stands between us and a provider, and spoils answers: `spoil` holds what happens to the next POSTs.
+
+    `500` answers so after the provider has done the work, and goes on doing so under that idempotency key, as
+    Stripe would; `hang` and `drop` let the provider work and never tell; `429` asks to wait, and nothing is
+    done. `asked` are the POSTs that came in: path and idempotency key.
+    """
+
+    url: str
+    target: str
+    spoil: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
+
+    async def take(self, request: web.Request, client: aiohttp.ClientSession) -> web.StreamResponse:
+        """Forward one request."""
+        body, key = await request.read(), request.headers.get("Idempotency-Key", "")
+        spoilt = ""
+        if request.method == "POST":
+            self.asked.append((request.path, key))
+            if key in self.kept:
+                return web.Response(status=500, body=b"{}", headers={"Idempotent-Replayed": "true"})
+            spoilt = self.spoil.pop(0) if self.spoil else ""
+        if spoilt == "429":
+            return web.Response(status=429, body=b"{}", headers={"Retry-After": "1"})
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_HEADERS}
+        async with client.request(
+            request.method, f"{self.target}{request.path_qs}", data=body, headers=headers
+        ) as answer:
+            raw = await answer.read()
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_HEADERS}
+        if spoilt == "500":
+            self.kept.add(key)
+            return web.Response(status=500, body=b"{}")
+        if spoilt in ("hang", "drop"):
+            if spoilt == "hang":
+                await asyncio.sleep(_HANG_S)
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=answer.status, body=raw, headers=kept)
+
+
+_HANG_S = 15.0
+"""Longer than any of our clients waits."""
+_HOP_HEADERS = (
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "content-encoding",
+    "date",
+    "server",
+)
+
+
+@contextlib.asynccontextmanager
+async def forwarding(target: str) -> AsyncIterator[Forwarder]:
+    """A forwarder to this provider."""
+    port = free_port()
+    forwarder = Forwarder(f"http://127.0.0.1:{port}", target)
+    async with aiohttp.ClientSession(auto_decompress=False) as client:
+
+        async def take(request: web.Request) -> web.StreamResponse:
+            return await forwarder.take(request, client)
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", take)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        try:
+            yield forwarder
+        finally:
+            await runner.cleanup()

@@ -42,7 +42,14 @@ INSERT INTO credential (id, account_id, panda_id) VALUES ('x', 'x', 'x');
 UPDATE card SET status = 'ACTIVE';
 INSERT INTO virtual_card (account_id, cardholder_name, last4, exp_month, exp_year)
     VALUES ('u1', 'x', '1001', 1, 2030);
-UPDATE virtual_card SET account_id = 'u1'
+UPDATE virtual_card SET account_id = 'u1';
+UPDATE orders SET status = 'completed';
+UPDATE subscription SET status = 'active';
+INSERT INTO license (source, order_id, product, account_id, status) VALUES ('x', 'x', 'x', 'u1', 'active');
+UPDATE trial SET account_id = 'u2';
+DELETE FROM trial;
+DELETE FROM plan;
+UPDATE product SET id = 'other'
 """
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import pytest
 
 from api.auth import Role
+from api.customers import paying
 from api.routes import ROUTES
+from billing.terms import OrderTerms, PlanTerms
 from db import cards
 from db.cards import SeedCard
+from psp.sluice import commands
 from tests.api.house import OPS, House, customer, gateway, running
-from tests.api.seed import Seed
+from tests.api.seed import Seed, delivery
 from tests.customers.providers import PANDA_KEY, Panda
 from tests.customers.test_wallet import credential, has_card
 from tests.sandbox.worlds import KEY, World
@@ -28,12 +31,23 @@ class Belongings:
     delivery_id: int
     session_id: str
     virtual_card_id: str
+    order_id: str
+    subscription_id: str
     postings_cursor: str
 
     @property
     def marks(self) -> list[str]:
         """Texts of which none may reach anybody else."""
-        return [OWNER, self.session_id, self.virtual_card_id, "4711", "47.11", "pandasecret"]
+        return [
+            OWNER,
+            self.session_id,
+            self.virtual_card_id,
+            self.order_id,
+            self.subscription_id,
+            "4711",
+            "47.11",
+            "pandasecret",
+        ]
 
 
 async def belongings(house: House, seed: Seed, panda: Panda) -> Belongings:
@@ -53,7 +67,36 @@ async def belongings(house: House, seed: Seed, panda: Panda) -> Belongings:
         seed.connection, [SeedCard(OWNER, "usd", 4_711, "The Owner", "4711", 1, 2030)]
     )
     listed = await house.get("/api/billing/credits/transactions?limit=1", customer(OWNER))
-    return Belongings(delivery_id, str(session["id"]), str(card_id), listed.json["next_cursor"])
+    order_id, subscription_id = await agreements(seed)
+    return Belongings(
+        delivery_id,
+        str(session["id"]),
+        str(card_id),
+        order_id,
+        subscription_id,
+        listed.json["next_cursor"],
+    )
+
+
+async def agreements(seed: Seed) -> tuple[str, str]:
+    """A paid order with a licence and a pending subscription of the owner's, as the workers make them."""
+    order = OrderTerms("order-4711", OWNER, None, 4_711, "usd", 0, ("licence-4711",))
+    plan = PlanTerms("subscription-4711", OWNER, "plan-4711", 4_711, "usd")
+    for terms in (order, plan):
+        command = paying.placed("stripe", f"pi_{terms.id}", terms)
+        body = commands.event_body(command, f"evt_{terms.id}", 1_790_000_000)
+        await seed.append(delivery(body, source="sluice", endpoint="api", event_id=f"evt_{terms.id}"))
+    await seed.applied(event("payment_intent.succeeded", intent(order)))
+    return order.id, plan.id
+
+
+def intent(order: OrderTerms) -> dict[str, object]:
+    """The payment of an order, paid."""
+    return {
+        "id": f"pi_{order.id}", "object": "payment_intent", "status": "succeeded", "currency": "usd",
+        "amount": order.amount_minor, "amount_received": order.amount_minor,
+        "metadata": {"purpose": "order", "orderId": order.id},
+    }  # fmt: skip
 
 
 def request_for(route: str, owned: Belongings) -> tuple[str, object]:
@@ -66,6 +109,12 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
         "/ops/deliveries/{id}/replay": owned.delivery_id,
         "/api/accounts/{id}/credits": OWNER,
         "/api/v1/cards/{id}/wallet_payload": owned.virtual_card_id,
+        "/api/v1/orders/{id}": owned.order_id,
+        "/api/v1/orders/{id}/refund": owned.order_id,
+        "/marketplace/orders/{id}/refund": owned.order_id,
+        "/api/v1/subscriptions/complete/{id}": owned.subscription_id,
+        "/ops/plans/{id}": "pro",
+        "/ops/products/{id}": "book",
     }
     assert ("{id}" in template) == (template in ids), f"{route}: say which of the owner's ids it takes"
     path = template.replace("{kind}", "account").replace("{id}", str(ids.get(template)))
@@ -74,6 +123,8 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
             "successUrl": "https://shop.example/", "credits": 1, "accountId": OWNER,
         },
         "POST /api/billing/credits/topup": {"user_id": OWNER, "amount_usdc": "1"},
+        "POST /api/v1/orders": {"product_id": "book", "buyer_id": OWNER},
+        "POST /api/v1/subscriptions": {"plan_id": "none"},
     }  # fmt: skip
     if template.endswith("/transactions"):
         path += f"?cursor={owned.postings_cursor}"
@@ -81,7 +132,9 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
 
 
 OF_NOBODY = frozenset(f"{route.method} {route.path}" for route in ROUTES if Role.ANYONE in route.roles)
-OF_THE_CALLER = frozenset(("GET /api/billing/credits", "GET /api/billing/credits/transactions"))
+OF_THE_CALLER = frozenset(
+    ("GET /api/billing/credits", "GET /api/billing/credits/transactions", "GET /api/v1/entitlements")
+)
 """Routes that name no object: they answer, with nothing of anybody else's."""
 
 
@@ -136,8 +189,10 @@ async def test_the_owner_finds_all_of_it(dsn: str, redis_url: str, seed: Seed, p
                 "GET /api/card/wallet",
                 "GET /wallet",
                 "GET /api/v1/cards/{id}/wallet_payload",
+                "GET /api/v1/orders/{id}",
+                "GET /api/v1/entitlements",
             )
         ]
 
-    assert [answer.status for answer in answers] == [200] * 6
-    assert [any(mark.encode() in answer.body for mark in owned.marks) for answer in answers] == [True] * 6
+    assert [answer.status for answer in answers] == [200] * 8
+    assert [any(mark.encode() in answer.body for mark in owned.marks) for answer in answers] == [True] * 8

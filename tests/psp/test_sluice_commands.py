@@ -46,7 +46,7 @@ def orders(draw: st.DrawFn) -> OrderTerms:
     return OrderTerms(draw(NAMES), draw(NAMES), seller_id, amount, draw(CURRENCIES), part, licences)
 
 
-PLANS = st.builds(PlanTerms, NAMES, NAMES, NAMES, AMOUNTS, CURRENCIES)
+PLANS = st.builds(PlanTerms, NAMES, NAMES, NAMES, AMOUNTS, CURRENCIES, st.none() | st.integers(0, UNIX_S_MAX))
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(OrderPlaced, SOURCES, st.none() | NAMES, orders()),
     st.builds(PlanSubscribed, SOURCES, st.none() | NAMES, PLANS),
