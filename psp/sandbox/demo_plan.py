@@ -16,9 +16,6 @@ from .demo_plan_orders import ORDERS
 from .demo_plan_subscriptions import SUBSCRIPTIONS
 from .demo_story import Step, Story, Tell, dispute, refund, repeated_requests
 
-SELLS_THROUGH_HYPERSWITCH = False
-"""Whether the plan sells through Hyperswitch too: once its events that were never sent are repaired."""
-
 events_per_account = 40
 """About six purchases with their reversals: several per account, as the books are per account."""
 accounts_min = 3
@@ -225,4 +222,4 @@ WEIGHTS = TOPUPS | SUBSCRIPTIONS | ORDERS
 
 def weights_with(*, hyperswitch: bool) -> dict[Tell, int]:
     """Everything that the demo sells; `hyperswitch` says whether there is such a merchant too."""
-    return WEIGHTS | (HYPERSWITCH_SALES if SELLS_THROUGH_HYPERSWITCH and hyperswitch else {})
+    return WEIGHTS | (HYPERSWITCH_SALES if hyperswitch else {})

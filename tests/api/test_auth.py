@@ -301,6 +301,18 @@ ALLOWED = {
     "GET /api/card/wallet": SCOPED,
     "GET /wallet": SCOPED,
     "GET /api/v1/cards/{id}/wallet_payload": CUSTOMERS_ALIKE | {"ops"},
+    "GET /ops/plans": READERS,
+    "PUT /ops/plans/{id}": frozenset({"ops"}),
+    "GET /ops/products": READERS,
+    "PUT /ops/products/{id}": frozenset({"ops"}),
+    "POST /api/v1/orders": CUSTOMERS_ALIKE | {"ops"},
+    "GET /api/v1/orders/{id}": CUSTOMERS_ALIKE | READERS,
+    "POST /api/v1/orders/{id}/refund": CUSTOMERS_ALIKE | {"ops"},
+    "POST /marketplace/orders/{id}/refund": CUSTOMERS_ALIKE | {"ops"},
+    "POST /api/v1/subscriptions": CUSTOMERS_ALIKE,
+    "POST /api/v1/subscriptions/complete/{id}": CUSTOMERS_ALIKE,
+    "GET /api/v1/subscriptions/current": CUSTOMERS_ALIKE,
+    "GET /api/v1/entitlements": CUSTOMERS_ALIKE,
 }
 """Who may what, written down a second time: a new route must be decided here too."""
 

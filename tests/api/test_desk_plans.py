@@ -80,7 +80,7 @@ def window(hours: int) -> tuple[datetime, datetime]:
         (DESK.list_runs, (ID_MAX, 51), ("reconcile_run",)),
         (DESK.completeness_history, (100,), ("reconcile_run",)),
         (METRICS.sample_queue, (), ("webhook_event",)),
-        (METRICS.sample_stuck, (300.0, 1800.0, 1800.0, 1800.0), ("webhook_event", "refund")),
+        (METRICS.sample_stuck, (300.0, 1800.0, 1800.0, 1800.0, 1800.0), ("webhook_event", "refund")),
         (METRICS.sample_run, (), ("reconcile_run",)),
     ],
 )
