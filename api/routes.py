@@ -195,6 +195,7 @@ CUSTOMERS = (
         body=orders.PlaceOrder,
         check=orders.check,
         answer=orders.PlacedOrder,
+        status=201,
         key_rule=KeyRule.OPTIONAL,
     ),
     Route("GET", "/api/v1/orders/{id}", _CUSTOMERS | _READERS, orders.show, answer=orders.OrderAnswer),
@@ -218,6 +219,7 @@ CUSTOMERS = (
         subscriptions.subscribe,
         body=subscriptions.Subscribe,
         answer=subscriptions.Subscribed,
+        status=201,
         key_rule=KeyRule.OPTIONAL,
     ),
     Route(

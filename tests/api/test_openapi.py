@@ -20,8 +20,6 @@ from tests.support.stripe_events import checkout, event
 OF_OTHER_TESTS = (
     "/api/v1/",
     "/marketplace/",
-    "/ops/plans/",
-    "/ops/products/",
     "/api/billing/credits/topup",
     "/api/credits/sessions",
     "/api/card/wallet",
@@ -95,6 +93,11 @@ async def test_answers_have_the_shapes_that_they_are_said_to_have(house: House, 
         ("GET", "/ops/reconcile/{run_id}"): (f"/ops/reconcile/{asked.json['run_id']}", None),
         ("POST", "/ops/alerts/{id}/resolve"): (f"/ops/alerts/{alert}/resolve", why),
         ("GET", "/api/accounts/{id}/credits"): ("/api/accounts/cust_1/credits", None),
+        ("PUT", "/ops/plans/{id}"): (
+            "/ops/plans/pro",
+            b'{"name": "Pro", "amount_minor": 900, "currency": "usd"}',
+        ),
+        ("PUT", "/ops/products/{id}"): ("/ops/products/book", b'{"amount_minor": 900, "currency": "usd"}'),
     }
     for route in ROUTES:
         if route.answer is None or route.path.startswith(OF_OTHER_TESTS):
