@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from db.pool import type_connection
 from db.queries import OPERATIONS
 
-PHASES = ("undelivered_events",)
+PHASES = (
+    "undelivered_events",
+    "generation_failures",
+    "stuck_orders",
+    "stuck_refunds",
+    "orphan_refunds",
+    "stuck_subscriptions",
+    "stuck_checkout_sessions",
+    "object_diff",
+    "money_tie_out",
+)
 """What a run consists of; here, because the reconciler runs them and the API takes orders for them."""
 
 
@@ -61,7 +72,7 @@ async def fail_abandoned_runs(connection: type_connection, silent_s: float) -> N
 
 
 async def finish_run(
-    connection: type_connection, run_id: UUID, status: str, counts: Mapping[str, int], errors: Sequence[str]
+    connection: type_connection, run_id: UUID, status: str, counts: Mapping[str, Any], errors: Sequence[str]
 ) -> None:
     """Close the record of a run; `status` is succeeded, partial or failed."""
     await connection.execute(
@@ -81,12 +92,6 @@ async def add(connection: type_connection, run_id: UUID, findings: Sequence[Find
             [finding.detail for finding in findings],
             [finding.repaired for finding in findings],
         )
-
-
-async def known_events(connection: type_connection, source: str, event_ids: Sequence[str]) -> set[str]:
-    """Which of these event ids the inbox has."""
-    rows = await connection.fetch(OPERATIONS.known_events, source, list(event_ids))
-    return {row["event_id"] for row in rows}
 
 
 async def read_cursor(connection: type_connection, source: str, name: str) -> str | None:

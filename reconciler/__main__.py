@@ -1,5 +1,5 @@
-"""`python -m reconciler`: runs at every interval; `python -m reconciler run` runs once and says what it
-found.
+"""`python -m reconciler`: runs at every interval and when asked to; `run` runs once and says what it found,
+`explain` says why an object is what it is.
 """
 
 from __future__ import annotations
@@ -8,22 +8,28 @@ import argparse
 import asyncio
 import json
 import sys
+from datetime import datetime
 from uuid import uuid4
 
-from db import operations, pool
+from db import explain, operations, pool
 from db.findings import PHASES, Order
-from reconciler.runs import Reconciler
+from psp import providers
+from reconciler import watch
+from reconciler.run import INTERVAL
+from reconciler.runs import NOBODY_TO_ASK, Reconciler
 from runtime import clock, limits, process, settings, telemetry
 from runtime.doorbell import Doorbell
 
 _REQUESTED_EVERY_S = 1.0
 """An operator who asks for a run looks at the page; the look-up is one probe of an index that is empty."""
+COMMAND_LINE = "command line"
+"""Who asked for a run by hand."""
 
 
 async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
-    """Run at every interval until `stop`, and beat."""
+    """Run at every interval and when asked, watch, and beat, until `stop`."""
     connections = await pool.create_pool(
-        configuration.database_url, "sluice_reconciler", "sluice-reconciler", size_max=2
+        configuration.database_url, "sluice_reconciler", "sluice-reconciler", size_max=3
     )
     doorbell = Doorbell(configuration.redis_url)
     reconciler = Reconciler(configuration, connections, doorbell)
@@ -35,66 +41,113 @@ async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
 
     async def run_once() -> None:
         await reconciler.run_once(
-            Order(uuid4(), "interval", PHASES, dry_run=False), clock.now(), process.instance()
+            Order(uuid4(), INTERVAL, PHASES, dry_run=False), clock.now(), process.instance()
         )
 
     async def run_requested() -> None:
         await reconciler.run_requested(clock.now())
 
+    async def look() -> None:
+        await watch.watch_sources(connections, clock.now())
+
     telemetry.logger().info("reconciling", every_s=configuration.reconcile_interval_s)
     loops = [
-        asyncio.create_task(process.every(limits.heartbeat_interval_s, stop, "beat", beat)),
-        asyncio.create_task(process.every(_REQUESTED_EVERY_S, stop, "requested", run_requested)),
+        process.every(limits.heartbeat_interval_s, stop, "beat", beat),
+        process.every(_REQUESTED_EVERY_S, stop, "requested", run_requested),
     ]
     if configuration.reconcile_worker_enabled:
-        loops.append(
-            asyncio.create_task(
-                process.every(configuration.reconcile_interval_s, stop, "reconcile", run_once)
-            )
-        )
+        loops.append(process.every(configuration.reconcile_interval_s, stop, "reconcile", run_once))
+        loops.append(process.every(configuration.sweep_interval_s, stop, "watch", look))
+    tasks = [asyncio.create_task(loop) for loop in loops]
     await stop.wait()
-    for loop in loops:
-        loop.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     await doorbell.close()
     connections.terminate()
     return 0
 
 
-async def run(configuration: settings.Settings, phases: list[str], dry_run: bool, wanted: str | None) -> int:
-    """One run by hand; prints its counts as JSON and returns 0, or 1 when no provider can be asked."""
-    if configuration.stripe_secret_key is None:
-        sys.stderr.write("no provider can be asked: STRIPE_SECRET_KEY is not set\n")
-        return 1
+async def run(configuration: settings.Settings, order: Order) -> int:
+    """One run by hand; prints its record as JSON and returns 0 when it succeeded, else 1."""
     connections = await pool.create_pool(
         configuration.database_url, "sluice_reconciler", "sluice-reconciler", size_max=2
     )
     doorbell = Doorbell(configuration.redis_url)
-    run_id = uuid4()
-    counts = await Reconciler(configuration, connections, doorbell).run_once(
-        Order(run_id, "command line", phases or PHASES, dry_run, wanted), clock.now()
-    )
-    sys.stdout.write(json.dumps({"run_id": str(run_id), "dry_run": dry_run, "counts": counts}) + "\n")
-    await doorbell.close()
-    await connections.close()
-    return 0
+    try:
+        status, counts = await Reconciler(configuration, connections, doorbell).run_once(order, clock.now())
+    finally:
+        await doorbell.close()
+        await connections.close()
+    if not (configuration.stripe_secret_key or configuration.hyperswitch_enabled):
+        sys.stderr.write(f"{NOBODY_TO_ASK}\n")
+    told = {"run_id": str(order.id), "status": status, "dry_run": order.dry_run, "counts": dict(+counts)}
+    sys.stdout.write(json.dumps(told) + "\n")
+    return 0 if status == "succeeded" else 1
+
+
+async def explain_object(configuration: settings.Settings, named: str) -> int:
+    """Print today's row of an object and everything that made it so, oldest first; 1 when there is none."""
+    kind, _, object_id = named.partition(":")
+    connection = await pool.connect(configuration.database_url, "sluice_reconciler", "sluice-explain")
+    try:
+        found = await explained(connection, kind, object_id)
+    finally:
+        await connection.close()
+    for one in found:
+        sys.stdout.write(json.dumps(one, default=_shown, indent=2) + "\n")
+    if not found:
+        sys.stderr.write(f"nothing is known of {named}\n")
+    return 0 if found else 1
+
+
+async def explained(connection: pool.type_connection, kind: str, object_id: str) -> list[dict[str, object]]:
+    """The object, one per source, each with its history."""
+    if kind == "account":
+        account = await explain.read_account(connection, object_id)
+        rows = [] if account is None else [(account[0], account[1])]
+        return [{"kind": kind, "state": row, **_history(history)} for row, history in rows]
+    if kind not in explain.OBJECT_KINDS:
+        return []
+    objects = await explain.read_object(connection, kind, object_id, None)
+    return [{"kind": kind, "state": row, **_history(history)} for row, history in objects]
+
+
+def _history(history: explain.History) -> dict[str, object]:
+    transitions = sorted(history.transitions, key=lambda one: (one.at, one.log_id or 0, one.seq))
+    movements = sorted(history.movements, key=lambda one: one.id)
+    return {"transitions": transitions, "movements": movements, "complete": history.complete}
+
+
+def _shown(value: object) -> object:
+    """What JSON has no word for: times as ISO 8601, our rows by field."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    slots = getattr(value, "__dataclass_fields__", None)
+    return {name: getattr(value, name) for name in slots} if slots is not None else str(value)
 
 
 def main() -> int:
-    """Serve, or run once when asked to; returns the exit code."""
+    """Serve, or do once what is asked; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m reconciler")
     commands = parser.add_subparsers(dest="command")
     once = commands.add_parser("run", help="run once, now")
     once.add_argument("--phase", action="append", default=[], choices=PHASES)
     once.add_argument("--dry-run", action="store_true", help="write findings only")
-    once.add_argument("--object", metavar="KIND:ID", help="look for what is about this object only")
+    once.add_argument("--object", metavar="KIND:ID", help="read that one object at the PSP, and repair it")
+    why = commands.add_parser("explain", help="say why an object is what it is")
+    why.add_argument("object", metavar="KIND:ID")
     arguments = parser.parse_args()
     configuration = settings.load_or_exit()
+    try:
+        providers.endpoints(configuration)
+    except providers.EndpointError as error:
+        settings.refuse_to_start([str(error)])
     if arguments.command == "run":
-        return process.run(
-            "reconciler",
-            lambda _stop: run(configuration, arguments.phase, arguments.dry_run, arguments.object),
-        )
+        order = Order(uuid4(), COMMAND_LINE, arguments.phase or PHASES, arguments.dry_run, arguments.object)
+        return process.run("reconciler", lambda _stop: run(configuration, order))
+    if arguments.command == "explain":
+        return process.run("reconciler", lambda _stop: explain_object(configuration, arguments.object))
     return process.run("reconciler", lambda stop: serve(configuration, stop))
 
 

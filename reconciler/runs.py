@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from db import findings
-from db.findings import PHASES, Order
+from db import findings, reconcile
+from db.findings import Order
 from db.pool import type_pool
-from psp.stripe.client import StripeApi, StripeCallError
-from reconciler import undelivered
+from psp import readers
+from psp.reads import Reader
+from reconciler import one, phases, undelivered, watch
+from reconciler.run import INTERVAL, Asked, Run
 from runtime import limits, process, telemetry
 from runtime.doorbell import Doorbell
 from runtime.settings import Settings
@@ -21,6 +25,7 @@ _GRACE_S = 60
 """A webhook may be on its way this long before its event counts as undelivered; never longer than the
 interval.
 """
+NOBODY_TO_ASK = "no provider can be asked: STRIPE_SECRET_KEY is not set"
 
 
 class Reconciler:
@@ -35,12 +40,15 @@ class Reconciler:
         self.totals: Counter[str] = Counter()
         """Since start, for the heartbeat."""
 
-    async def run_once(self, order: Order, now: datetime, instance: str | None = None) -> Counter[str]:
-        """One run at `now`, on record for the process of this name; returns its counts. A phase's failure is
-        on record, not raised. Without a provider that can be asked there is no run.
+    async def run_once(
+        self, order: Order, now: datetime, instance: str | None = None
+    ) -> tuple[str, Counter[str]]:
+        """One run at `now`, on record for the process of this name; returns its status and counts. A phase's
+        failure is on record, not raised. At the interval there is no run without a provider to ask.
         """
-        if self._settings.stripe_secret_key is None:
-            return Counter()
+        if order.requested_by == INTERVAL and not _can_ask(self._settings):
+            await watch.watch_invariants(self._pool)
+            return "succeeded", Counter()
         async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
             await findings.start_run(connection, order, instance)
         return await self._run(order, now)
@@ -58,41 +66,80 @@ class Reconciler:
             await findings.fail_abandoned_runs(connection, limits.heartbeat_stale_s)
             return await findings.pick_up_run(connection, process.instance())
 
-    async def _run(self, order: Order, now: datetime) -> Counter[str]:
-        async with self._one_at_a_time:
+    async def _run(self, order: Order, now: datetime) -> tuple[str, Counter[str]]:
+        async with self._one_at_a_time, readers.opened(self._settings) as opened:
+            run = self._begun(order, now, opened)
             try:
-                return await self._run_phases(order, now)
+                done = await self._run_phases(run)
+                measured = await self._aftermath(run)
             except Exception as error:
                 # Whoever asked waits for this record; the fault itself is the loop's to tell.
-                async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
-                    await findings.finish_run(connection, order.id, "failed", {}, [type(error).__name__])
+                run.errors[type(error).__name__] += 1
+                await self._end(run, "failed", {})
                 raise
-
-    async def _run_phases(self, order: Order, now: datetime) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        errors: list[str] = []
-        done = 0
-        key = self._settings.stripe_secret_key
-        if key is None:
-            errors.append("no provider can be asked: STRIPE_SECRET_KEY is not set")
-        else:
-            grace_s = int(min(_GRACE_S, self._settings.reconcile_interval_s))
-            run = undelivered.Run(order.id, int(now.timestamp()), grace_s, order.dry_run, order.object)
-            async with StripeApi(key.reveal(), self._settings.stripe_api_base) as api:
-                for phase in order.phases:
-                    try:
-                        counts += await _RUN_PHASE[phase](self._pool, api, run)
-                        done += 1
-                    except StripeCallError as error:
-                        errors.append(f"{phase}: {error.kind}")
-        status = "succeeded" if not errors else "partial" if done else "failed"
-        async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
-            await findings.finish_run(connection, order.id, status, counts, errors)
-        if counts["repaired"]:
+            status = "succeeded" if not run.errors else "partial" if done else "failed"
+            await self._end(run, status, measured)
+        if run.counts["repaired"]:
             self._doorbell.ring()
-        self._count(counts, status, now)
-        telemetry.logger().info("reconciled", run_id=str(order.id), status=status, errors=errors, **counts)
-        return counts
+        self._count(run.counts, status, now)
+        telemetry.logger().info(
+            "reconciled", run_id=str(order.id), status=status, errors=_sentences(run.errors), **run.counts
+        )
+        return status, run.counts
+
+    def _begun(self, order: Order, now: datetime, opened: Mapping[str, Reader]) -> Run:
+        sources: dict[str, Asked] = {}
+        errors: Counter[str] = Counter()
+        for source, reader in opened.items():
+            endpoint = readers.endpoint_of(self._settings, source, reader)
+            if endpoint is None:
+                errors[f"{source}: no endpoint takes the mode of its key"] += 1
+            else:
+                sources[source] = Asked(source, endpoint, reader)
+        if not opened:
+            errors[NOBODY_TO_ASK] += 1
+        grace_s = int(min(_GRACE_S, self._settings.reconcile_interval_s))
+        run = Run(order, self._settings, self._pool, sources, int(now.timestamp()), grace_s)
+        run.errors += errors
+        return run
+
+    async def _run_phases(self, run: Run) -> bool:
+        """Whether anything was done without an error."""
+        if not run.sources:
+            return False
+        if run.order.object is not None:
+            await one.run_object(run, run.order.object)
+            return run.counts["looked_at"] > run.errors.total()
+        flawless = 0
+        for name in run.order.phases:
+            before, errors = Counter(run.counts), run.errors.total()
+            await phases.run_phase(run, name)
+            run.by_phase[name] = run.counts - before
+            failed = run.errors.total() - errors
+            flawless += failed == 0 or run.by_phase[name]["looked_at"] > failed
+        return flawless > 0
+
+    async def _aftermath(self, run: Run) -> dict[str, Any]:
+        """What a run leaves behind besides findings; one about a single object leaves nothing."""
+        if run.order.object is not None:
+            return {}
+        measured = await watch.measured(run) if undelivered.PHASE in run.order.phases else {}
+        if not run.order.dry_run:
+            broken = await watch.watch_invariants(self._pool)
+            run.counts["invariants_broken"] = len(broken)
+            async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
+                await reconcile.forget_attempts(connection)
+        return measured
+
+    async def _end(self, run: Run, status: str, measured: Mapping[str, Any]) -> None:
+        async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
+            await findings.finish_run(
+                connection,
+                run.order.id,
+                status,
+                {**+run.counts, "phases": run.by_phase, **measured},
+                _sentences(run.errors),
+            )
 
     def _count(self, counts: Counter[str], status: str, now: datetime) -> None:
         self.totals["runs"] += 1
@@ -102,5 +149,13 @@ class Reconciler:
         self.totals["last_run_unix_s"] = int(now.timestamp())
 
 
-_RUN_PHASE = {undelivered.PHASE: undelivered.run_once}
-assert tuple(_RUN_PHASE) == PHASES, "what may be asked for is what can be run"
+def _can_ask(settings: Settings) -> bool:
+    return settings.stripe_secret_key is not None or (
+        settings.hyperswitch_enabled
+        and settings.hyperswitch_url is not None
+        and settings.hyperswitch_api_key is not None
+    )
+
+
+def _sentences(errors: Counter[str]) -> list[str]:
+    return [text if times == 1 else f"{text} ({times} times)" for text, times in sorted(errors.items())]

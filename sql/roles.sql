@@ -106,3 +106,7 @@ GRANT INSERT (id, name, amount_minor, currency, trial_days, active),
       UPDATE (name, amount_minor, currency, trial_days, active, updated_at) ON plan TO sluice_api;
 GRANT INSERT (id, seller_id, amount_minor, currency, seller_amount_minor, licences, active),
       UPDATE (seller_id, amount_minor, currency, seller_amount_minor, licences, active, updated_at) ON product TO sluice_api;
+
+-- What the reconciler remembers of its own work.
+GRANT INSERT, UPDATE, DELETE ON reconcile_attempt TO sluice_reconciler;
+GRANT INSERT, UPDATE ON source_pulse, secret_use TO sluice_reconciler;

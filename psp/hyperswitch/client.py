@@ -7,6 +7,7 @@ call safe to repeat. The header is sent all the same, and costs nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -176,6 +177,16 @@ class HyperswitchApi:
         """A payment, as Hyperswitch's connector knows it now. Raises HyperswitchCallError."""
         body = await self._call("GET", f"/payments/{quote(payment_id, safe='')}?force_sync=true")
         return _payment(body)
+
+    async def fetch(self, path: str) -> bytes:
+        """The exact JSON that a GET of this path answers. Raises HyperswitchCallError."""
+        return await self._call("GET", path)
+
+    async def search(self, path: str, wanted: Mapping[str, Any]) -> bytes:
+        """The exact JSON that a list answers which is asked by POST; changes nothing. Raises
+        HyperswitchCallError.
+        """
+        return await self._call("POST", path, dict(wanted))
 
     async def _call(
         self, method: str, path: str, wanted: object = None, headers: dict[str, str] | None = None

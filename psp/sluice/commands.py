@@ -34,6 +34,11 @@ def event_body(command: Command, event_id: str, created: int) -> bytes:
     return json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def event_type(command: Command) -> str:
+    """The type of the event that says `command`."""
+    return _said(command)[0]
+
+
 def _said(command: Command) -> tuple[str, dict[str, Any]]:
     data = asdict(command)
     match command:

@@ -6,6 +6,7 @@ A call that changes something takes its idempotency key as an argument: the libr
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -71,20 +72,6 @@ class OpenedCheckout:
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListedEvent:
-    """An event as the API lists it: id, creation time (unix seconds), and its exact JSON."""
-
-    id: str
-    created: int
-    body: bytes
-
-
-class _Listed(msgspec.Struct):
-    id: str
-    created: int
-
-
 class _Opened(msgspec.Struct):
     id: str
     url: str | None = None
@@ -125,31 +112,25 @@ class StripeApi:
         """Close its connections."""
         await self._http.close_async()  # type: ignore[no-untyped-call]  # untyped in the library
 
-    async def undelivered_events(
-        self, created_from: int, created_to: int, starting_after: str | None = None
-    ) -> tuple[list[ListedEvent], str | None]:
-        """One page of events that no endpoint has acknowledged, newest first, and where the next page starts.
+    async def fetch(self, path: str, parameters: Mapping[str, Any]) -> bytes:
+        """The exact JSON that a GET of this path answers. Raises StripeCallError."""
+        return await self._call("get", path, dict(parameters))
 
-        Raises StripeCallError. Source: https://docs.stripe.com/api/events/list
+    async def page(
+        self, path: str, parameters: Mapping[str, Any], after: str | None
+    ) -> tuple[list[bytes], str | None]:
+        """One page of a list, newest first: the exact JSON of each object, and where the next page starts.
+
+        Raises StripeCallError. Source: https://docs.stripe.com/api/pagination
         """
-        parameters: dict[str, Any] = {
-            "delivery_success": "false",
-            "limit": _PAGE_ROWS,
-            "created[gte]": created_from,
-            "created[lte]": created_to,
-        }
-        if starting_after is not None:
-            parameters["starting_after"] = starting_after
-        answer = await self._call("get", "/v1/events", parameters)
+        begin = {} if after is None else {"starting_after": after}
+        answer = await self._call("get", path, {**parameters, "limit": _PAGE_ROWS, **begin})
         try:
             page = msgspec.json.decode(answer, type=_Page)
-            listed = []
-            for raw in page.data:
-                event = msgspec.json.decode(raw, type=_Listed)
-                listed.append(ListedEvent(event.id, event.created, bytes(raw)))
+            last = msgspec.json.decode(page.data[-1], type=_Created).id if page.data else None
         except msgspec.DecodeError as error:
             raise StripeCallError(error) from None
-        return listed, listed[-1].id if page.has_more and listed else None
+        return [bytes(raw) for raw in page.data], last if page.has_more else None
 
     async def reverse_transfer(
         self, transfer_id: str, amount_minor: int | None, idempotency_key: str
@@ -208,18 +189,13 @@ class StripeApi:
 
     async def _all(self, path: str, filters: dict[str, Any]) -> list[bytes]:
         """Every object of a list, newest first, up to the last page that anybody can need."""
-        parameters = {**filters, "limit": _PAGE_ROWS}
         found: list[bytes] = []
+        after: str | None = None
         for _ in range(_PAGES_MAX):
-            answer = await self._call("get", path, parameters)
-            try:
-                page = msgspec.json.decode(answer, type=_Page)
-                found += [bytes(raw) for raw in page.data]
-                if not page.has_more or not page.data:
-                    break
-                parameters["starting_after"] = msgspec.json.decode(page.data[-1], type=_Created).id
-            except msgspec.DecodeError as error:
-                raise StripeCallError(error) from None
+            listed, after = await self.page(path, filters, after)
+            found += listed
+            if after is None:
+                break
         return found
 
     async def _post(self, path: str, idempotency_key: str, parameters: dict[str, Any]) -> bytes:

@@ -90,10 +90,6 @@ SELECT $1, source, class, object_id, detail, repaired
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])
     AS f (source, class, object_id, detail, repaired);
 
--- name: known_events
--- Which of these event ids the inbox has.
-SELECT event_id FROM webhook_event WHERE source = $1 AND event_id = ANY($2::text[]);
-
 -- name: read_cursor
 -- Where the last run of a phase ended.
 SELECT position FROM psp_cursor WHERE source = $1 AND name = $2;

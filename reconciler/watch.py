@@ -1,0 +1,99 @@
+"""Watches what nobody reports: invariants, sources that have fallen silent, clocks that disagree. Raises
+alerts and closes them again; repairs nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from db import checks, operations, pulse
+from db.pool import type_pool
+from db.pulse import Pulse
+from reconciler.run import Run
+from runtime import limits
+
+DELIVERIES_MIN = 50
+"""A source with fewer deliveries has no rate of its own yet."""
+SILENCE_S_MIN = 900.0
+"""Nobody is woken for a shorter silence."""
+SILENCE_FACTOR = 2.0
+"""So many times the longest gap that a source has ever made is a silence: nights and weekends are in that
+gap.
+"""
+GAP_FADE = 0.99998
+"""What is left of an old longest gap after a look with news, every five seconds: a tenth after a week."""
+SKEW_S_MAX = 60.0
+"""The signature's tolerance is 300 s: there is time to set a clock right before deliveries are refused."""
+REACH = timedelta(hours=1)
+"""How far back a first look, or one after a pause, reads the log."""
+
+
+async def watch_sources(pool: type_pool, now: datetime) -> None:
+    """Take note of new deliveries, raise and close the alerts about sources."""
+    async with pool.acquire(timeout=limits.pool_acquire_s) as connection:
+        await pulse.move(connection, now - REACH, GAP_FADE)
+        pulses = await pulse.read(connection)
+        silent = [one for one in pulses if is_silent(one)]
+        skewed = [one for one in pulses if one.skew_s is not None and abs(one.skew_s) > SKEW_S_MAX]
+        alerts: list[tuple[str, str, str | None]] = [
+            (
+                "source_silent",
+                f"{one.source}",
+                f"{one.silent_s:.0f} s; usually {one.longest_gap_s:.0f} s at most",
+            )
+            for one in silent
+        ]
+        alerts += [
+            ("clock_skew", f"{one.source}", f"our clock is {one.skew_s:.0f} s ahead of the signatures")
+            for one in skewed
+        ]
+        await operations.raise_alerts(connection, alerts)
+        await pulse.resolve_alerts_but(connection, "source_silent", [one.source for one in silent])
+        await pulse.resolve_alerts_but(connection, "clock_skew", [one.source for one in skewed])
+
+
+def is_silent(one: Pulse) -> bool:
+    """Whether a source has been silent for longer than it ever is."""
+    usual_s = max(SILENCE_S_MIN, SILENCE_FACTOR * one.longest_gap_s)
+    return one.deliveries >= DELIVERIES_MIN and one.silent_s > usual_s
+
+
+async def watch_invariants(pool: type_pool) -> dict[str, int]:
+    """Run every invariant query; what is broken is an alert until it is mended. Returns the broken ones."""
+    async with pool.acquire(timeout=limits.pool_acquire_s) as connection:
+        broken = {name: rows for name, rows in (await checks.run(connection)).items() if rows}
+        await operations.raise_alerts(
+            connection, [("invariant_broken", f"{name}", f"{rows} rows") for name, rows in broken.items()]
+        )
+        await pulse.resolve_alerts_but(connection, "invariant_broken", list(broken))
+    return broken
+
+
+async def measured(run: Run) -> dict[str, Any]:
+    """What a run has measured, as its record shows it: completeness by source and by type, and how the
+    sources behave.
+    """
+    async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:
+        pulses = await pulse.read(connection)
+    by_type: dict[str, dict[str, float]] = {}
+    totals: dict[str, tuple[int, int]] = {}
+    for (source, event_type), listed in sorted(run.events_listed.items()):
+        in_time = run.events_in_time[source, event_type]
+        by_type.setdefault(source, {})[event_type] = round(in_time / listed, 4)
+        before = totals.get(source, (0, 0))
+        totals[source] = (before[0] + in_time, before[1] + listed)
+    return {
+        "completeness": {source: round(done / listed, 4) for source, (done, listed) in totals.items()},
+        "completeness_by_type": by_type,
+        "sources": {
+            one.source: {
+                "silent_s": round(one.silent_s),
+                "longest_gap_s": round(one.longest_gap_s),
+                "clock_skew_s": one.skew_s,
+                "oldest_unapplied_s": round(one.oldest_unapplied_s),
+                "secrets_last_used": one.secrets,
+            }
+            for one in pulses
+        },
+    }
