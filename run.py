@@ -47,7 +47,7 @@ GATES = (
     ("ruff format", ("-m", "ruff", "format", "--check", ".")),
     ("mypy", ("-m", "mypy")),
     ("import contracts", (str(VENV / "bin" / "lint-imports"),)),
-    ("tests", ("-m", "pytest", "-q")),
+    ("tests", ("-m", "pytest", "-q", "--dist", "loadfile", "-n", "3")),
 )
 FOREIGN = (
     "PYTHONHOME",
