@@ -14,7 +14,7 @@ from uuid import uuid4
 from db import explain, operations, pool
 from db.findings import PHASES, Order
 from psp import providers
-from reconciler import watch
+from reconciler import prove_commands, seal, seal_commands, watch
 from reconciler.run import INTERVAL
 from reconciler.runs import NOBODY_TO_ASK, Reconciler
 from runtime import clock, limits, process, settings, telemetry
@@ -51,9 +51,11 @@ async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
         await watch.watch_sources(connections, clock.now())
 
     telemetry.logger().info("reconciling", every_s=configuration.reconcile_interval_s)
+    sealer = seal.Sealer(connections)
     loops = [
         process.every(limits.heartbeat_interval_s, stop, "beat", beat),
         process.every(_REQUESTED_EVERY_S, stop, "requested", run_requested),
+        process.every(seal.seal_every_s, stop, "seal", sealer.run_once),
     ]
     if configuration.reconcile_worker_enabled:
         loops.append(process.every(configuration.reconcile_interval_s, stop, "reconcile", run_once))
@@ -137,12 +139,22 @@ def main() -> int:
     once.add_argument("--object", metavar="KIND:ID", help="read that one object at the PSP, and repair it")
     why = commands.add_parser("explain", help="say why an object is what it is")
     why.add_argument("object", metavar="KIND:ID")
+    prove_commands.add_to(commands)
+    seal_commands.add_to(commands)
     arguments = parser.parse_args()
     configuration = settings.load_or_exit()
     try:
         providers.endpoints(configuration)
     except providers.EndpointError as error:
         settings.refuse_to_start([str(error)])
+    if arguments.command == "prove":
+        return process.run(
+            "reconciler", lambda stop: prove_commands.run(configuration, arguments.since, stop)
+        )
+    if arguments.command == "verify-log":
+        return process.run("reconciler", lambda _stop: seal_commands.check(configuration, arguments.anchor))
+    if arguments.command == "seal-head":
+        return process.run("reconciler", lambda _stop: seal_commands.head(configuration))
     if arguments.command == "run":
         order = Order(uuid4(), COMMAND_LINE, arguments.phase or PHASES, arguments.dry_run, arguments.object)
         return process.run("reconciler", lambda _stop: run(configuration, order))

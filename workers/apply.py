@@ -41,11 +41,12 @@ async def apply_batch(
         for event in exhausted:
             outcomes.quarantine(event, "attempts_exhausted", "its work ended the worker each time", batch)
         counts += await _write_alone(connection, batch)
-    items = [Item(event, _read(event, expected)) for event in workable]
+    items = [Item(event, read(event, expected)) for event in workable]
     return counts + await _apply(connection, items)
 
 
-def _read(event: ClaimedEvent, expected: Mapping[str, Expected]) -> Reading:
+def read(event: ClaimedEvent, expected: Mapping[str, Expected]) -> Reading:
+    """What a claimed event says; one that cannot be read says so."""
     if event.body is None:
         return Reading(Unusable("payload_gone", "retention has taken the payload"))
     mapper = mappers.of_source(event.source)
@@ -59,7 +60,8 @@ async def _apply(connection: type_connection, items: Sequence[Item]) -> Counter[
         return Counter()
     for _ in range(limits.subject_races_max):
         try:
-            return await _apply_at_once(connection, items)
+            batch = await apply_at_once(connection, items)
+            return Counter(mark.state for mark in batch.marks)
         except ClaimLostError:
             telemetry.logger().warning("claim_lost", events=len(items))
             return Counter(claim_lost=len(items))
@@ -86,7 +88,11 @@ async def _apply(connection: type_connection, items: Sequence[Item]) -> Counter[
     return await _write_alone(connection, batch)
 
 
-async def _apply_at_once(connection: type_connection, items: Sequence[Item]) -> Counter[str]:
+async def apply_at_once(connection: type_connection, items: Sequence[Item]) -> Batch:
+    """Decide claimed events and write all that comes of it in one transaction; returns what was written.
+
+    Raises ClaimLostError, or what the database says: then nothing was.
+    """
     keys = [key for item in items for key in item.fact.keys]
     async with connection.transaction():
         known = await subjects.load(connection, keys)
@@ -96,7 +102,7 @@ async def _apply_at_once(connection: type_connection, items: Sequence[Item]) -> 
         )
         batch.alerts += [("negative_balance", account_id, None) for account_id in overdrawn]
         await _write_marks(connection, batch)
-    return Counter(mark.state for mark in batch.marks)
+    return batch
 
 
 async def _write_alone(connection: type_connection, batch: Batch) -> Counter[str]:
