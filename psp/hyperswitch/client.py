@@ -150,12 +150,18 @@ class HyperswitchApi:
     ) -> Fetched:
         """Refund a payment, or (None: all that is left) `amount_minor` of it, under our `refund_id`.
 
-        When a refund of that id exists already, it is read instead. Whatever its status: only a webhook or a
-        later reading makes a refund final. Raises HyperswitchCallError; ValueError for an empty key.
+        The key is the refund's id in our books, which it carries. When one of that id exists already, it is
+        read instead. Whatever its status: only a webhook or a later reading makes a refund final.
+        Raises HyperswitchCallError; ValueError for an empty key.
         """
         if not idempotency_key:
             raise ValueError("a call that changes something needs its idempotency key")
-        wanted: dict[str, Any] = {"payment_id": payment_id, "refund_id": refund_id}
+        wanted: dict[str, Any] = {
+            "payment_id": payment_id,
+            "refund_id": refund_id,
+            # Its webhook may be faster than this call's answer, and must find our own refund.
+            "metadata": {"refundId": idempotency_key},
+        }
         if amount_minor is not None:
             wanted["amount"] = amount_minor
         try:

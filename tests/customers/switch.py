@@ -69,6 +69,7 @@ class Switch:
             "status": "pending",
             "amount": wanted.get("amount", payment["amount"]),
             "currency": payment["currency"],
+            "metadata": wanted["metadata"],
         }
 
     async def pay(self, payment_id: str, status: str = "succeeded") -> None:

@@ -80,7 +80,9 @@ async def test_a_refund_is_made_under_our_own_id_and_key(books: tuple[Books, str
         await api.create_refund("pay_1", ids.refund_id(uuid.UUID(int=8)), None, "own_2")
 
     assert made == Fetched(REFUND_ID, "pay_1", "pending", made.body)
-    wanted = {"payment_id": "pay_1", "refund_id": REFUND_ID, "amount": 500}
+    wanted = {
+        "payment_id": "pay_1", "refund_id": REFUND_ID, "metadata": {"refundId": "own_1"}, "amount": 500,
+    }  # fmt: skip
     assert held.asked[0] == ("POST", "/refunds", wanted, KEY, "own_1")
     assert "amount" not in held.asked[1][2]
 

@@ -87,6 +87,7 @@ async def test_a_refund_is_made_under_the_id_that_we_chose(router: Router, calle
     assert router.refunds[THERE] == {
         "payment_id": "pay_1",
         "refund_id": THERE,
+        "metadata": {"refundId": str(OURS)},
         "amount": 250,
         "status": "succeeded",
     }
