@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from billing.commands import OrderPlaced, PlanSubscribed
 from billing.keys import invoice_key
 from billing.plan import PlanSubscription
 from billing.reversal import REFUND_DETAILS_WAIT_S
@@ -24,6 +25,7 @@ from db.pool import REFUSED, WORLD_IS_BUSY, type_connection
 from db.prove import LoggedEvent
 from psp import providers
 from psp.reading import Expected
+from psp.sluice.commands import SOURCE
 from runtime import limits, process, settings
 from workers import apply
 from workers.outcomes import Batch, Item
@@ -82,9 +84,18 @@ class Rebuild:
         if self._deadlines:
             until = min(until, *self._deadlines.values())
         for count, row in enumerate(rows):
-            if row.delivery_id != row.log_id or row.delivered_at > until:
+            if row.delivery_id != row.log_id or row.delivered_at > until or self._builds_on_state(row):
                 return max(count, 1)
         return len(rows)
+
+    def _builds_on_state(self, row: LoggedEvent) -> bool:
+        """Whether this is what we did because of a state: all before it had been applied by then, so it must
+        not be decided in one batch with an event that waits there.
+        """
+        if row.source != SOURCE:
+            return False
+        fact = apply.read(_claimed(row), self._expected).fact
+        return not isinstance(fact, OrderPlaced | PlanSubscribed)
 
     async def _expire(self, at: datetime) -> None:
         """End the waits that were over before `at`, the earliest first."""
@@ -111,20 +122,7 @@ class Rebuild:
             if row.state == "parked":  # it still waits: the live inbox knows until when
                 self._waits_on[row.source, row.event_id] = row.next_attempt_at
             self._told[row.log_id] = row.applied_at
-        claimed = [
-            ClaimedEvent(
-                row.source,
-                row.event_id,
-                row.log_id,
-                row.received_at,
-                _ATTEMPT,
-                row.psp_created,
-                None,
-                row.endpoint,
-                row.body,
-            )
-            for row in rows
-        ]
+        claimed = [_claimed(row) for row in rows]
         await self._apply(claimed, parked_at=None)
 
     async def _apply(self, claimed: Sequence[ClaimedEvent], parked_at: datetime | None) -> None:
@@ -170,6 +168,20 @@ class Rebuild:
                 self._deadlines.pop(key, None)
             if mark.state == "parked" or place < furthest:
                 self.groups.waited(event.log_id)
+
+
+def _claimed(row: LoggedEvent) -> ClaimedEvent:
+    return ClaimedEvent(
+        row.source,
+        row.event_id,
+        row.log_id,
+        row.received_at,
+        _ATTEMPT,
+        row.psp_created,
+        None,
+        row.endpoint,
+        row.body,
+    )
 
 
 def _tell(**values: object) -> None:

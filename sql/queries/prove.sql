@@ -166,8 +166,8 @@ FROM dispute ORDER BY source COLLATE "C", id COLLATE "C";
 
 -- name: compared_subscription
 -- Subscriptions, mirrored and our own.
-SELECT source, id, origin, status, psp_status, payment_status, customer_id, account_id, plan_id, price_id,
-       cancel_at_period_end, current_period_start, current_period_end, trial_end, canceled_at, ended_at,
+SELECT source, id, origin, status, psp_status, payment_status, customer_id, account_id, plan_id, amount_minor,
+       currency, price_id, cancel_at_period_end, current_period_start, current_period_end, trial_end, canceled_at, ended_at,
        latest_invoice_id, psp_second, versions::text AS versions, deleted, ambiguous, version,
        'subscription:' || id AS "~key"
 FROM subscription ORDER BY source COLLATE "C", id COLLATE "C";

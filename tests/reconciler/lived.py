@@ -171,6 +171,19 @@ def noise(account: str) -> type_story:
     ]
 
 
+def acts(story: type_story) -> list[type_story]:
+    """The story cut around what we ask of the PSP: we request the refund of an order that we know as paid,
+    and the PSP tells of it only then.
+    """
+    cut: list[type_story] = [[]]
+    for place, one in enumerate(story):
+        if one.source == "sluice" and place:
+            cut += [[one], []]
+        else:
+            cut[-1].append(one)
+    return cut
+
+
 STORIES = (top_up, off_session, order, plan, mirrored, noise)
 
 
@@ -193,9 +206,17 @@ class Life:
             await self.workers[0].run_once()
 
     async def bad_day(self, stories: Sequence[type_story], dice: random.Random) -> None:
-        """Receive all of them jumbled, some twice, in batches of any size, while two workers apply."""
-        jumbled = [one for story in stories for one in story]
-        jumbled += dice.sample(jumbled, len(jumbled) // 4)
+        """Receive all of them jumbled, some twice, in batches of any size, while two workers apply.
+
+        What nobody can do before something else is known to us stays behind it: see `acts`.
+        """
+        acted = [acts(story) for story in stories]
+        for number in range(max(map(len, acted))):
+            await self._jumble([one for act in acted if number < len(act) for one in act[number]], dice)
+            await self.settle()
+
+    async def _jumble(self, deliveries: Sequence[Delivery], dice: random.Random) -> None:
+        jumbled = [*deliveries, *dice.sample(deliveries, len(deliveries) // 4)]
         near = {id(one): place + dice.uniform(0, 12) for place, one in enumerate(jumbled)}
         jumbled.sort(key=lambda one: near[id(one)])
         while jumbled:
@@ -203,7 +224,6 @@ class Life:
             await self.receive(jumbled[:count])
             jumbled = jumbled[count:]
             await asyncio.gather(*[worker.run_once() for worker in self.workers[: dice.randrange(0, 3)]])
-        await self.settle()
 
     async def settle(self) -> None:
         """Apply all that can be, as the sweep sees to it."""
