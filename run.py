@@ -47,8 +47,10 @@ GATES = (
     ("ruff format", ("-m", "ruff", "format", "--check", ".")),
     ("mypy", ("-m", "mypy")),
     ("import contracts", (str(VENV / "bin" / "lint-imports"),)),
-    ("tests", ("-m", "pytest", "-q", "--dist", "loadfile", "-n", "3")),
+    ("tests", ("-m", "pytest", "-q")),
 )
+AT_ONCE = ("-n", "3", "--dist", "loadfile")
+"""Side by side, because a test waits half of its time; a file stays whole: its tests share servers."""
 FOREIGN = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -247,7 +249,7 @@ def check() -> int:
         began = time.monotonic()
         shown = name == "tests"  # long: watched live, the others speak only when they fail
         gate = subprocess.run(
-            [PYTHON, *command],
+            [PYTHON, *command, *(at_once() if shown else ())],
             cwd=ROOT,
             env=clean_environment(),
             check=False,
@@ -261,6 +263,11 @@ def check() -> int:
         say(f"{'FAILED' if gate.returncode else 'ok':<6} {name:<16} {time.monotonic() - began:6.1f} s")
     say(f"failed: {', '.join(failed)}" if failed else "all gates passed")
     return 1 if failed else 0
+
+
+def at_once() -> tuple[str, ...]:
+    """How all tests are run: side by side on servers of their own; one by one on servers that are given."""
+    return () if os.environ.get("DATABASE_URL") or os.environ.get("REDIS_URL") else AT_ONCE
 
 
 def relock() -> int:
@@ -328,6 +335,8 @@ def run(options: argparse.Namespace) -> int:
         # shell to go through.
         os.chdir(ROOT)
         asked = [*PASSED_ON[options.command], *options.rest]
+        if asked == ["pytest"]:
+            asked += at_once()
         os.execve(PYTHON, [str(PYTHON), "-m", *asked], clean_environment())  # noqa: S606
     if options.command == "up":
         return front(["up"])
