@@ -6,17 +6,15 @@ An intent has one event id, so saying it again finds what became of it; the log 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 
-import msgspec
 from aiohttp import web
 
 from api import errors
 from api.replay import loggable
 from api.world import CALLER, REQUEST_ID, WORLD
 from billing.commands import Command
-from db import intents
+from db import events, intents
 from db.events import Delivery
 from db.intents import Outcome
 from db.pool import type_connection
@@ -30,10 +28,6 @@ _WAIT_S_MAX = 5.0
 _ASK_AGAIN_S = 0.02
 """Short against what a person notices, long against the question's cost."""
 _OPEN_STATES = ("pending", "parked")
-
-
-class _Said(msgspec.Struct):
-    type: str
 
 
 async def say(request: web.Request, command: Command, event_id: str, object_id: str) -> Outcome:
@@ -80,23 +74,14 @@ def _delivery(request: web.Request, command: Command, event_id: str, object_id: 
     caller, created = request[CALLER], clock.now_unix_s()
     body = commands.event_body(command, event_id, created)
     user_agent = request.headers.get("User-Agent")
-    return Delivery(
-        source=commands.SOURCE,
-        endpoint=ENDPOINT,
-        origin="operator",
-        verdict="ok",
-        secret_id=None,
-        signed_at=None,
-        event_id=event_id,
-        event_type=msgspec.json.decode(body, type=_Said).type,
-        object_id=object_id,
-        psp_created=created,
-        body=body,
-        body_bytes=len(body),
-        body_sha256=hashlib.sha256(body).digest(),
-        headers=b"[]",
-        source_ip=request.app[WORLD].sender_address.of(request),
-        user_agent=None if user_agent is None else loggable(user_agent),
+    return events.own_delivery(
+        commands.SOURCE,
+        ENDPOINT,
+        "operator",
+        (event_id, commands.event_type(command), object_id, created),
+        body,
         request_id=request[REQUEST_ID],
         actor=f"{caller.role}:{caller.name}",
+        source_ip=request.app[WORLD].sender_address.of(request),
+        user_agent=None if user_agent is None else loggable(user_agent),
     )

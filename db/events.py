@@ -5,6 +5,7 @@ Everything here is set-based: lists in, one statement each.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,6 +102,40 @@ class Redelivery:
     same_bytes: bool
     first_log_id: int
     first_received_at: datetime
+
+
+def own_delivery(
+    source: str,
+    endpoint: str,
+    origin: str,
+    event: tuple[str | None, str | None, str | None, int | None],
+    body: bytes,
+    request_id: str,
+    actor: str,
+    source_ip: str | None = None,
+    user_agent: str | None = None,
+) -> Delivery:
+    """A delivery that one of our own processes appends: nobody has signed it, `actor` answers for it.
+
+    `event` is its id, type, object and creation time (unix seconds).
+    """
+    return Delivery(
+        source,
+        endpoint,
+        origin,
+        "ok",
+        None,
+        None,
+        *event,
+        body=body,
+        body_bytes=len(body),
+        body_sha256=hashlib.sha256(body).digest(),
+        headers=b"[]",
+        source_ip=source_ip,
+        user_agent=user_agent,
+        request_id=request_id,
+        actor=actor,
+    )
 
 
 async def append(

@@ -176,23 +176,4 @@ def command(run: Run, said: Command, event_id: str, object_id: str, now: int) ->
 
 
 def _row(run: Run, source: str, endpoint: str, envelope: Envelope, body: bytes) -> Delivery:
-    return Delivery(
-        source=source,
-        endpoint=endpoint,
-        origin="reconciler",
-        verdict="ok",
-        secret_id=None,
-        signed_at=None,
-        event_id=envelope.event_id,
-        event_type=envelope.event_type,
-        object_id=envelope.object_id,
-        psp_created=envelope.psp_created,
-        body=body,
-        body_bytes=len(body),
-        body_sha256=hashlib.sha256(body).digest(),
-        headers=b"[]",
-        source_ip=None,
-        user_agent=None,
-        request_id=str(run.order.id),
-        actor=run.actor,
-    )
+    return events.own_delivery(source, endpoint, "reconciler", envelope, body, str(run.order.id), run.actor)

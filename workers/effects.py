@@ -7,13 +7,10 @@ A worker killed between call and commit leaves the effect to the next one, which
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-
-import msgspec
 
 from billing.decision import PspCall
 from db import events, operations, outbox
@@ -29,10 +26,6 @@ from runtime import clock, limits, telemetry
 ENDPOINT = "outbox"
 """Stands in the log where a delivery names its endpoint."""
 _ACTOR = "worker:effects"
-
-
-class _OwnEvent(msgspec.Struct):
-    type: str
 
 
 class Breaker:
@@ -189,34 +182,17 @@ def _tell(
     if ended is not None:
         event_id = f"effect_{effect.id}"  # the same, whoever comes to tell it
         body = commands.event_body(ended, event_id, now)
-        event_type = msgspec.json.decode(body, type=_OwnEvent).type
-        told.append((commands.SOURCE, Envelope(event_id, event_type, effect.call.object_id, now), body))
+        envelope = Envelope(event_id, commands.event_type(ended), effect.call.object_id, now)
+        told.append((commands.SOURCE, envelope, body))
     settlement.deliveries += [
-        (effect.id, _delivery(source, envelope, body, effect.id)) for source, envelope, body in told
+        (
+            effect.id,
+            events.own_delivery(
+                source, ENDPOINT, "reconciler", envelope, body, f"effect:{effect.id}", _ACTOR
+            ),
+        )
+        for source, envelope, body in told
     ]
-
-
-def _delivery(source: str, envelope: Envelope, body: bytes, effect_id: int) -> Delivery:
-    return Delivery(
-        source=source,
-        endpoint=ENDPOINT,
-        origin="reconciler",
-        verdict="ok",
-        secret_id=None,
-        signed_at=None,
-        event_id=envelope.event_id,
-        event_type=envelope.event_type,
-        object_id=envelope.object_id,
-        psp_created=envelope.psp_created,
-        body=body,
-        body_bytes=len(body),
-        body_sha256=hashlib.sha256(body).digest(),
-        headers=b"[]",
-        source_ip=None,
-        user_agent=None,
-        request_id=f"effect:{effect_id}",
-        actor=_ACTOR,
-    )
 
 
 async def look_for_unconfigured(connections: type_pool, configured: Collection[str]) -> None:
