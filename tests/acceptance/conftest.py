@@ -14,12 +14,14 @@ import aiohttp
 import pytest
 import stripe
 
+from psp.hyperswitch import signature as hyperswitch
 from runtime import clock
 from tests.support.poll import until
 from tests.support.ports import free_ports
 from tests.support.processes import Processes
 
 SECRET = "whsec_acceptance_0123456789abcdef"
+SWITCH_SECRET = "hyperswitch_acceptance_0123456789abcdef"
 TOKEN = "acceptance-token-0123456789"
 
 
@@ -41,6 +43,20 @@ class Stack:
             f"{self.receiver}/webhooks/stripe", data=body.encode(), headers=headers
         ) as answer:
             return answer.status, await answer.text()
+
+    async def send_of(self, source: str, *bodies: dict[str, Any]) -> None:
+        """Deliver signed events of a PSP one after the other, each acknowledged."""
+        for body in bodies:
+            if source == "stripe":
+                answered = await self.send(json.dumps(body))
+            else:
+                raw = json.dumps(body).encode()
+                headers = {"x-webhook-signature-512": hyperswitch.sign(raw, SWITCH_SECRET.encode())}
+                async with self.http.post(
+                    f"{self.receiver}/webhooks/hyperswitch", data=raw, headers=headers
+                ) as answer:
+                    answered = answer.status, await answer.text()
+            assert answered == (200, '{"received":true}')
 
     async def send_all(self, *bodies: dict[str, Any]) -> list[tuple[int, str]]:
         """Send at once."""
@@ -86,6 +102,7 @@ async def stack(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator
         "REDIS_URL": redis_url,
         "STRIPE_WEBHOOK_SECRETS": SECRET,
         "STRIPE_WEBHOOK_SECRET": None,
+        "HYPERSWITCH_WEBHOOK_SECRETS": SWITCH_SECRET,
         "INGEST_PORT": str(ingest_port),
         "API_PORT": str(api_port),
         "OPS_TOKENS": f"ada:ops:{TOKEN}",
