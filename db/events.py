@@ -5,7 +5,9 @@ Everything here is set-based: lists in, one statement each.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +18,8 @@ from db.queries import EVENTS
 
 
 class Delivery(NamedTuple):
-    """One row to append to the audit log; with verdict `ok` also an event of the inbox.
+    """One row to append to the audit log; with verdict `ok` also an event of the inbox. Its fields are those
+    of the SQL type `webhook_delivery`, in order.
 
     `event_id`, `event_type` and `object_id` must be storable text (no NUL, no lone surrogate). `headers` is
     the JSON list of allow-listed headers. `body_bytes` is the length received or declared; `body` may hold
@@ -141,13 +144,28 @@ def own_delivery(
 async def append(
     connection: type_connection, deliveries: Sequence[Delivery], timeout_s: float | None = None
 ) -> None:
-    """Append deliveries to log and inbox in one statement and one commit. At most 32,767 of them.
+    """Append deliveries to the log, and by its trigger to the inbox, in one statement and one commit.
 
     After a TimeoutError or a lost connection it is unknown whether they were committed.
     """
-    columns = zip(*deliveries, strict=True)
-    ordinals = list(range(len(deliveries)))
-    await connection.execute(EVENTS.append_deliveries, ordinals, *map(list, columns), timeout=timeout_s)
+    await connection.execute(EVENTS.append_deliveries, deliveries, timeout=timeout_s)
+
+
+async def remember_addresses(connection: type_connection) -> None:
+    """Encode source addresses from memory on this connection: few senders send nearly everything, and parsing
+    an address anew costs as much as all other columns of its row together.
+    """
+    await connection.set_type_codec(
+        "inet", schema="pg_catalog", encoder=_inet, decoder=bytes, format="binary"
+    )
+
+
+@functools.lru_cache(maxsize=4_096)
+def _inet(address: str) -> bytes:
+    """Postgres' binary form: family (IPv4 2, IPv6 3), bits, whether it is a network, length, bytes."""
+    parsed = ipaddress.ip_address(address)
+    family = 2 if parsed.version == 4 else 3
+    return bytes((family, parsed.max_prefixlen, 0, len(parsed.packed))) + parsed.packed
 
 
 async def claim_due(

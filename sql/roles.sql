@@ -30,20 +30,17 @@ $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_make_partitions(integer) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_drop_partitions(date) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION webhook_log_keep_bodies_inline(text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION ledger_post() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION webhook_log_fill_inbox() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) FROM PUBLIC;
 
--- The receiver appends to the log and the inbox, column by column: it can forge neither an id nor a time, and reads
--- back nothing but the ids that tie the rows of one statement together.
-GRANT USAGE ON SEQUENCE webhook_log_seq TO sluice_ingest, sluice_reconciler, sluice_api;
+-- The receiver appends to the log, column by column: it can forge neither an id nor a time, and reads nothing back. The
+-- inbox is filled by the log's own trigger alone.
+GRANT USAGE ON SEQUENCE webhook_log_seq TO sluice_ingest, sluice_reconciler, sluice_api, sluice_worker;
 GRANT INSERT (source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_type, object_id, body, body_bytes,
-              body_sha256, headers, source_ip, user_agent, request_id, actor, requests, batch_ordinal),
-      SELECT (id, batch_ordinal)
-    ON webhook_log TO sluice_ingest, sluice_reconciler, sluice_api;
-GRANT INSERT (source, event_id, log_id, event_type, object_id, psp_created, body_sha256), SELECT (log_id)
-    ON webhook_event TO sluice_ingest, sluice_reconciler, sluice_api;
-GRANT INSERT (log_id, source, event_id, origin, body_sha256)
-    ON webhook_redelivery TO sluice_ingest, sluice_reconciler, sluice_api;
+              psp_created, body_sha256, headers, source_ip, user_agent, request_id, actor, requests)
+    ON webhook_log TO sluice_ingest, sluice_reconciler, sluice_api, sluice_worker;
 
 -- The worker is the one writer of event-driven state. Balances move by the ledger's own trigger alone.
 GRANT SELECT ON webhook_log, webhook_event, webhook_redelivery, event_note, unit, account, balance, ledger_transaction,
@@ -75,12 +72,6 @@ GRANT INSERT (account_id, unit) ON balance TO sluice_api;
 -- other, so the worker appends to the log by the same columns as the receiver; what is in the log it cannot change.
 GRANT SELECT, INSERT, UPDATE ON outbox_effect TO sluice_worker;
 GRANT SELECT ON seller_transfer TO sluice_worker;
-GRANT USAGE ON SEQUENCE webhook_log_seq TO sluice_worker;
-GRANT INSERT (source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_type, object_id, body, body_bytes,
-              body_sha256, headers, source_ip, user_agent, request_id, actor, requests, batch_ordinal)
-    ON webhook_log TO sluice_worker;
-GRANT INSERT (source, event_id, log_id, event_type, object_id, psp_created, body_sha256) ON webhook_event TO sluice_worker;
-GRANT INSERT (log_id, source, event_id, origin, body_sha256) ON webhook_redelivery TO sluice_worker;
 
 -- Of money the API moves nothing but what these two functions do; it remembers what it has answered under a key, and
 -- when it handed out a token for a card of a developer's own stack.

@@ -1,43 +1,14 @@
 -- The log and the inbox: append, claim, load, mark.
 
 -- name: append_deliveries
--- One group commit: log rows, inbox rows for verified ones, and a note for a worker where the id was known already.
-WITH arrived AS (
-    SELECT * FROM unnest(
-        $1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-        $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bytea[],
-        $16::text[], $17::text[], $18::text[], $19::text[], $20::integer[]
-    ) AS a (
-        batch_ordinal, source, endpoint, origin, verdict, secret_id, signed_at, event_id,
-        event_type, object_id, psp_created, body, body_bytes, body_sha256, headers,
-        source_ip, user_agent, request_id, actor, requests
-    )
-), logged AS (
-    INSERT INTO webhook_log (
-        batch_ordinal, source, endpoint, origin, verdict, secret_id, signed_at, event_id,
-        event_type, object_id, body, body_bytes, body_sha256, headers,
-        source_ip, user_agent, request_id, actor, requests
-    )
-    SELECT batch_ordinal, source, endpoint, origin, verdict, secret_id, signed_at, event_id,
-           event_type, object_id, body, body_bytes, body_sha256, headers,
-           source_ip::inet, user_agent, request_id, actor, requests
-    FROM arrived
-    RETURNING id, batch_ordinal
-), verified AS (
-    SELECT l.id, a.source, a.event_id, a.origin, a.event_type, a.object_id, a.psp_created, a.body_sha256
-    FROM arrived a JOIN logged l ON l.batch_ordinal = a.batch_ordinal
-    WHERE a.verdict = 'ok'
-), fresh AS (
-    -- In one order, so that two flushes with the same ids wait for each other and never deadlock.
-    INSERT INTO webhook_event (source, event_id, log_id, event_type, object_id, psp_created, body_sha256)
-    SELECT source, event_id, id, event_type, object_id, psp_created, body_sha256
-    FROM verified ORDER BY source, event_id, id
-    ON CONFLICT DO NOTHING
-    RETURNING log_id
+-- One group commit; the log's trigger puts verified ones into the inbox, or a note for a worker where the id was known.
+INSERT INTO webhook_log (
+    source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_type, object_id, psp_created, body,
+    body_bytes, body_sha256, headers, source_ip, user_agent, request_id, actor, requests
 )
-INSERT INTO webhook_redelivery (log_id, source, event_id, origin, body_sha256)
-SELECT id, source, event_id, origin, body_sha256
-FROM verified v WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.log_id = v.id);
+SELECT source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_type, object_id, psp_created, body,
+       body_bytes, body_sha256, headers, source_ip, user_agent, request_id, actor, requests
+FROM unnest($1::webhook_delivery[]);
 
 -- name: claim_due
 -- Takes the oldest due events, counts the attempt and leases them; events that have failed before come alone.
