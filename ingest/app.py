@@ -9,10 +9,10 @@ from collections import Counter
 
 from aiohttp import web
 
-from db import pool
+from db import events, pool
 from db.events import Delivery
 from db.pool import type_connection
-from ingest import fleet, handler, metrics
+from ingest import fleet, handler, metrics, rows
 from ingest.refusals import RefusalBudget
 from ingest.server import ReceiverServer, json_answer
 from ingest.writer import GroupCommit, NotCommittedError
@@ -129,14 +129,15 @@ class ReceiverProcess:
             connection.terminate()
             telemetry.logger().error("not_durable", faults=faults)
             raise NotDurableError("; ".join(faults))
+        await events.remember_addresses(connection)
         return connection
 
-    def _committed(self, rows: list[Delivery], seconds: float) -> None:
+    def _committed(self, written: list[Delivery], seconds: float) -> None:
         self._doorbell.ring()
-        metrics.FLUSH_ROWS.observe(len(rows))
+        metrics.FLUSH_ROWS.observe(len(written))
         metrics.FLUSH_SECONDS.observe(seconds)
         metrics.QUEUE_ROWS.set(self._writer.depth)
-        for endpoint, count in Counter(row.endpoint for row in rows if row.verdict == "ok").items():
+        for endpoint, count in Counter(row.endpoint for row in written if row.verdict == "ok").items():
             metrics.DELIVERIES.labels(endpoint, "ok").inc(count)
 
     async def _store_counted(self) -> None:
@@ -148,7 +149,7 @@ class ReceiverProcess:
         self._late_heads_counted = self._server.late_heads
         for counted, requests in self._budget.take_counted().items():
             try:
-                await self._writer.submit(handler.aggregate_row(counted, requests))
+                await self._writer.submit(rows.aggregate_row(counted, requests))
             except NotCommittedError:
                 self._budget.give_back({counted: requests})
 

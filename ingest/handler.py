@@ -1,24 +1,28 @@
 """Answers the PSP: method and path, declared length, encoding, body, signature, commit, answer, in this
 order. Never answers 2xx before the commit, and never tells a sender which check refused it.
+
+Nearly every delivery is whole, plain and genuine when its first bytes are here. `take` handles exactly those
+without a task or a request object; whatever else there is, the long way of `__call__` decides.
 """
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, cast
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDictProxy
 
 from db.events import Delivery
 from ingest import body as bodies
-from ingest import metrics
+from ingest import metrics, rows
 from ingest.refusals import Counted, RefusalBudget
 from ingest.server import FixedAnswer, ReceiverProtocol, json_answer
-from ingest.writer import NotCommittedError
-from psp.envelope import UNREADABLE, Envelope, Provider, Verdict, storable, type_headers
+from ingest.writer import NotCommittedError, type_settle
+from psp.envelope import UNREADABLE, Envelope, Provider, Verdict, type_headers
 from psp.providers import Endpoint
 from runtime import clock, limits
 from runtime.sender_address import SenderAddress
@@ -33,29 +37,9 @@ class Writer(Protocol):
     def submit(self, delivery: Delivery) -> Awaitable[None]:
         """Queue one row; what it returns ends after the commit, or raises NotCommittedError."""
 
+    def hand_in(self, delivery: Delivery, settle: type_settle) -> None:
+        """The same, and call `settle` when it is known what became of the row."""
 
-_encode_headers = msgspec.json.Encoder().encode
-
-KEPT_HEADERS = frozenset(
-    {
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"date",
-        b"expect",
-        b"host",
-        b"stripe-signature",
-        b"user-agent",
-        b"webhook-id",
-        b"webhook-signature",
-        b"webhook-timestamp",
-        b"x-forwarded-for",
-        b"x-request-id",
-        b"x-webhook-signature-512",
-    }
-)
-"""Headers that the log keeps. Signatures are no secrets; cookies and authorisations would be."""
 
 _RECEIVED = b'{"received":true}'
 _NOT_FOUND = b'{"error":"Not found"}'
@@ -67,6 +51,8 @@ _UNSUPPORTED = b'{"error":"Unsupported content encoding"}'
 _TOO_SLOW = b'{"error":"Request body came too slowly"}'
 _NOT_COMMITTED = b'{"error":"Delivery could not be stored, please send it again"}'
 _RETRY_AFTER = {"Retry-After": str(limits.retry_after_s)}
+_LONG_WAY = ("Expect", "Content-Encoding", "Transfer-Encoding")
+"""Headers with a say in how a body is read."""
 
 
 class Receiver:
@@ -96,7 +82,8 @@ class Receiver:
         self._bytes_max = bytes_max
         self._sender_address = sender_address
         self._health = health
-        self._received = FixedAnswer(_RECEIVED)
+        self._received = FixedAnswer(200, _RECEIVED)
+        self._not_committed = FixedAnswer(503, _NOT_COMMITTED, _RETRY_AFTER)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -106,6 +93,49 @@ class Receiver:
             return await self._answer(request)
         finally:
             protocol.end()
+
+    def take(self, message: RawRequestMessage, body: bytes, peer: object, settle: type_settle) -> bool:
+        """Take a delivery that is here as a whole: True when its row is on its way and `settle` will be
+        called. False when there is anything else to be said about it, and then nothing was done.
+        """
+        endpoint = self._by_path.get(message.path)
+        if (
+            endpoint is None
+            or message.method != "POST"
+            or message.version != HttpVersion11
+            or message.should_close
+            or message.chunked
+            or message.upgrade
+            or len(body) > self._bytes_max
+        ):
+            return False
+        headers = message.headers
+        for name in _LONG_WAY:
+            if name in headers:
+                return False
+        provider = endpoint.provider
+        signed = _signature_headers(headers, provider)
+        verdict = provider.verify(body, signed, endpoint.secrets, clock.now_unix_s())
+        if verdict.kind != "ok":
+            return False
+        envelope = provider.read_envelope(body, signed)
+        if envelope.event_id is None:
+            return False
+        address = self._sender_address.at(peer, headers)
+        digest = hashlib.sha256(body).digest()
+        row = rows.request_row(endpoint, verdict, envelope, body, len(body), digest, message, address)
+        try:
+            self._writer.hand_in(row, settle)
+        except NotCommittedError as error:
+            settle(str(error))
+        return True
+
+    def answer_to_taken(self, why: str | None) -> bytes:
+        """The whole answer to a delivery that was taken: committed where `why` is None."""
+        if why is None:
+            return self._received.at(clock.now_unix_s())
+        metrics.NOT_COMMITTED.inc()
+        return self._not_committed.at(clock.now_unix_s())
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _exact_path(request.raw_path)
@@ -140,7 +170,7 @@ class Receiver:
 
     async def _receive(self, request: web.BaseRequest, endpoint: Endpoint, body: bytes) -> web.StreamResponse:
         provider = endpoint.provider
-        signed = _signature_headers(request, provider)
+        signed = _signature_headers(request.headers, provider)
         now = clock.now_unix_s()
         verdict = provider.verify(body, signed, endpoint.secrets, now)
         if verdict.kind == "ok":
@@ -150,7 +180,8 @@ class Receiver:
                 # Signed but unreadable: its own digest becomes its id, so that it waits in quarantine and is
                 # not stored as many events as it has deliveries.
                 envelope = Envelope(event_id=f"sha256:{digest.hex()}")
-            row = self._row(request, endpoint, verdict, envelope, body, len(body), digest)
+            address = self._sender_address.of(request)
+            row = rows.request_row(endpoint, verdict, envelope, body, len(body), digest, request, address)
             if not await self._commit(row):
                 return _not_committed()
             return await self._received.send(request, now)
@@ -181,22 +212,24 @@ class Receiver:
     ) -> bool:
         """Keep a refused delivery as a row or a count; False when it could not be stored."""
         metrics.DELIVERIES.labels(endpoint.path, kind).inc()
-        counted = Counted(endpoint.source, endpoint.path, self._sender_address.of(request), kind)
+        address = self._sender_address.of(request)
+        counted = Counted(endpoint.source, endpoint.path, address, kind)
         if not self._budget.admits(counted, clock.now().timestamp()):
             metrics.COUNTED.inc()
             return True
         envelope = UNREADABLE
         if verdict is not None:
-            signed = _signature_headers(request, endpoint.provider)
+            signed = _signature_headers(request.headers, endpoint.provider)
             envelope = endpoint.provider.read_envelope(received, signed)
-        row = self._row(
-            request,
+        row = rows.request_row(
             endpoint,
             verdict or Verdict(kind),
             envelope,
             received[: limits.rejected_body_bytes_max],
             max(len(received), declared_bytes or 0),
             hashlib.sha256(received).digest() if received else None,
+            request,
+            address,
         )
         return await self._commit(row)
 
@@ -208,71 +241,11 @@ class Receiver:
             return False
         return True
 
-    def _row(
-        self,
-        request: web.BaseRequest,
-        endpoint: Endpoint,
-        verdict: Verdict,
-        envelope: Envelope,
-        body: bytes,
-        body_bytes: int,
-        digest: bytes | None,
-    ) -> Delivery:
-        kept = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in request.raw_headers
-            if name.lower() in KEPT_HEADERS
-        ]
-        headers = request.headers
-        return Delivery(
-            source=endpoint.source,
-            endpoint=endpoint.path,
-            origin="psp",
-            verdict=verdict.kind,
-            secret_id=verdict.secret_id,
-            signed_at=verdict.signed_at,
-            event_id=envelope.event_id,
-            event_type=envelope.event_type,
-            object_id=envelope.object_id,
-            psp_created=envelope.psp_created,
-            body=body,
-            body_bytes=body_bytes,
-            body_sha256=digest,
-            headers=_encode_headers(kept),
-            source_ip=self._sender_address.of(request),
-            user_agent=_shown(headers.get("User-Agent")),
-            request_id=storable(headers.get("X-Request-Id")) or secrets.token_hex(16),
-        )
 
-
-def aggregate_row(counted: Counted, requests: int) -> Delivery:
-    """One row that stands for `requests` refused deliveries beyond the budget."""
-    return Delivery(
-        source=counted.source,
-        endpoint=counted.endpoint,
-        origin="psp",
-        verdict=counted.verdict,
-        secret_id=None,
-        signed_at=None,
-        event_id=None,
-        event_type=None,
-        object_id=None,
-        psp_created=None,
-        body=b"",
-        body_bytes=0,
-        body_sha256=None,
-        headers=b"[]",
-        source_ip=counted.source_ip,
-        user_agent=None,
-        request_id=secrets.token_hex(16),
-        requests=requests,
-    )
-
-
-def _signature_headers(request: web.BaseRequest, provider: Provider) -> type_headers:
+def _signature_headers(headers: CIMultiDictProxy[str], provider: Provider) -> type_headers:
     """The bytes of the headers that this provider signs with; aiohttp decoded them with surrogate escapes."""
     return {
-        name: [value.encode("utf-8", "surrogateescape") for value in request.headers.getall(name, ())]
+        name: [value.encode("utf-8", "surrogateescape") for value in headers.getall(name, ())]
         for name in provider.signature_headers
     }
 
@@ -282,16 +255,6 @@ def _exact_path(raw_path: str) -> str:
     if raw_path.startswith(("http://", "https://")):
         raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
     return raw_path.partition("?")[0]
-
-
-def _shown(user_agent: str | None) -> str | None:
-    if user_agent is None:
-        return None
-    return (
-        storable(user_agent)
-        or user_agent[:120].encode("unicode_escape", "replace").decode("ascii")[:255]
-        or None
-    )
 
 
 def _error(text: str) -> bytes:

@@ -23,6 +23,10 @@ _RECONNECT_MAX_S = 0.5
 _EXPIRE_EVERY_S = 0.1
 
 
+type_settle = Callable[[str | None], None]
+"""Told what became of a row: None when it is committed, else why that is not known. Must not raise."""
+
+
 class NotCommittedError(Exception):
     """The row is not known to be committed; the sender must be told to come again."""
 
@@ -39,12 +43,15 @@ class Connection(Protocol):
 
 class _Waiting(NamedTuple):
     delivery: Delivery
-    committed: asyncio.Future[None]
+    settle: type_settle
     deadline: float
 
 
 class GroupCommit:
-    """`submit` a delivery and await the future: it resolves after the commit or raises NotCommittedError."""
+    """`submit` a delivery and await the future: it resolves after the commit or raises NotCommittedError.
+
+    `hand_in` is the same for those that would rather be called.
+    """
 
     def __init__(
         self,
@@ -73,17 +80,31 @@ class GroupCommit:
 
     def submit(self, delivery: Delivery) -> asyncio.Future[None]:
         """Queue one row. Raises NotCommittedError at once when too much waits already."""
-        size = len(delivery.body)
-        if len(self._queue) >= limits.queue_rows_max or self._queue_bytes + size > limits.queue_bytes_max:
-            raise NotCommittedError("too many rows wait for a commit")
         committed: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(_Waiting(delivery, committed, self._loop.time() + limits.commit_deadline_s))
+
+        def settle(why: str | None) -> None:
+            if committed.done():  # given up by whoever awaited it
+                return
+            if why is None:
+                committed.set_result(None)
+            else:
+                committed.set_exception(NotCommittedError(why))
+
+        self.hand_in(delivery, settle)
+        return committed
+
+    def hand_in(self, delivery: Delivery, settle: type_settle) -> None:
+        """Queue one row; `settle` is called once, unless this raises NotCommittedError."""
+        queue = self._queue
+        size = len(delivery.body)
+        if len(queue) >= limits.queue_rows_max or self._queue_bytes + size > limits.queue_bytes_max:
+            raise NotCommittedError("too many rows wait for a commit")
+        queue.append(_Waiting(delivery, settle, self._loop.time() + limits.commit_deadline_s))
         self._queue_bytes += size
         self._wake[0].set()
-        if len(self._queue) >= limits.flush_second_min_rows:
+        if len(queue) >= limits.flush_second_min_rows:
             for event in self._wake[1:]:
                 event.set()
-        return committed
 
     async def close(self) -> None:
         """Write what waits, within the commit deadline, then stop."""
@@ -179,8 +200,7 @@ class GroupCommit:
                 return None
             return await self._commit(first, batch[middle:])
         for waiting in batch:
-            if not waiting.committed.done():
-                waiting.committed.set_result(None)
+            waiting.settle(None)
         self._on_batch(rows, self._loop.time() - began)
         return connection
 
@@ -191,5 +211,4 @@ class GroupCommit:
 
 def _fail(batch: list[_Waiting], why: str) -> None:
     for waiting in batch:
-        if not waiting.committed.done():
-            waiting.committed.set_exception(NotCommittedError(why))
+        waiting.settle(why)

@@ -19,7 +19,7 @@ retry_after_s = 1
 """Retry-After of a 503: a restart of Postgres is over in about a second."""
 flush_rows_max = 500
 """Rows of one group commit. Insert speed is flat from 200 to 1,000 rows a batch (measured)."""
-flush_second_min_rows = 64
+flush_second_min_rows = 16
 """A second flush starts beside a running one only when this many rows wait; earlier it hurts at low load."""
 flush_in_flight_max = 2
 """Two flushes hide a slow fsync; more only fight for the same two cores."""

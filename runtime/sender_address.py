@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from aiohttp import web
+from multidict import MultiMapping
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -18,13 +19,14 @@ class SenderAddress:
 
     def of(self, request: web.BaseRequest) -> str | None:
         """An IP address in text, or None when the connection is gone."""
-        peer = request.protocol.peername
+        return self.at(request.protocol.peername, request.headers)
+
+    def at(self, peer: object, headers: MultiMapping[str]) -> str | None:
+        """The same for a head that came from `peer`, an address as a transport tells it."""
         address = _without_scope(str(peer[0])) if isinstance(peer, tuple) else None
         if not self._trusted or address is None or not self._is_trusted(address):
             return address
-        hops = [
-            hop.strip() for value in request.headers.getall("X-Forwarded-For", ()) for hop in value.split(",")
-        ]
+        hops = [hop.strip() for value in headers.getall("X-Forwarded-For", ()) for hop in value.split(",")]
         for hop in reversed(hops):  # the nearest hop is the last; the first untrusted one is the sender
             try:
                 address = _without_scope(str(ipaddress.ip_address(hop)))

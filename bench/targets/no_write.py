@@ -16,6 +16,7 @@ from db.events import Delivery
 from ingest.handler import Receiver
 from ingest.refusals import RefusalBudget
 from ingest.server import ReceiverServer
+from ingest.writer import type_settle
 from psp import providers
 from runtime import limits, settings
 from runtime.sender_address import SenderAddress
@@ -31,6 +32,10 @@ class Nothing:
     def submit(self, _delivery: Delivery) -> asyncio.Future[None]:
         """Done already."""
         return self._written
+
+    def hand_in(self, _delivery: Delivery, settle: type_settle) -> None:
+        """Done already."""
+        settle(None)
 
 
 async def _no_health(_path: str, _method: str) -> web.StreamResponse | None:

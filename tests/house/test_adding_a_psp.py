@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.handler import KEPT_HEADERS
+from ingest.rows import KEPT_HEADERS
 from psp.mappers import MAPPERS
 from psp.providers import OWN, RECEIVERS
 
