@@ -58,6 +58,11 @@ def cpu_s(pids: Iterable[int]) -> float:
     """
     if sys.platform != "linux":
         return 0.0
+    return sum(_with_descendants(pids).values()) / os.sysconf("SC_CLK_TCK")
+
+
+def _with_descendants(pids: Iterable[int]) -> dict[int, int]:
+    """These processes and all their descendants, each with the clock ticks that it has spent."""
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -71,7 +76,22 @@ def cpu_s(pids: Iterable[int]) -> float:
     wanted = set(pids)
     while grown := {pid for pid, parent in parents.items() if parent in wanted} - wanted:
         wanted |= grown
-    return sum(ticks.get(pid, 0) for pid in wanted) / os.sysconf("SC_CLK_TCK")
+    return {pid: ticks.get(pid, 0) for pid in wanted}
+
+
+PROCESSORS = tuple(sorted(os.sched_getaffinity(0))) if sys.platform == "linux" else ()
+"""What this program was given when it began; empty where a process cannot be kept on a processor."""
+
+
+def keep_on(pids: Iterable[int], processors: Iterable[int]) -> None:
+    """Keep these processes, their threads and all their descendants, future ones too, on these processors."""
+    if sys.platform != "linux":
+        return
+    allowed = set(processors)
+    for pid in _with_descendants(pids):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), allowed)
 
 
 def busy_s() -> float:

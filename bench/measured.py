@@ -4,6 +4,7 @@ time. Decides nothing about ratios.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -107,8 +108,13 @@ class Series:
         }
 
 
-async def measure(rig: Rig, series: Series, pids: Sequence[int], order: Order) -> None:
-    """Carry out one order against the receiver with these pids and keep what it said and cost."""
+async def measure(rig: Rig, series: Series, pids: Sequence[int], order: Order, apart: bool = True) -> None:
+    """Carry out one order against the receiver with these pids and keep what it said and cost.
+
+    A receiver of one process is kept `apart`: it has a processor to itself, and the servers and the sender
+    have the others; else the kernel now and then queues a server behind it while a processor idles.
+    """
+    _place(rig, pids, apart)
     began, receiver, postgres, busy = (
         time.monotonic(),
         machine.cpu_s(pids),
@@ -122,6 +128,15 @@ async def measure(rig: Rig, series: Series, pids: Sequence[int], order: Order) -
     series.receiver_share.append((machine.cpu_s(pids) - receiver) / seconds)
     series.postgres_share.append((_postgres_s(rig) - postgres) / seconds)
     series.machine_share.append((machine.busy_s() - busy) / (time.monotonic() - began))
+
+
+def _place(rig: Rig, pids: Sequence[int], apart: bool) -> None:
+    first, *others = machine.PROCESSORS or (0,)
+    if not others:
+        return
+    machine.keep_on(pids, (first,) if apart else machine.PROCESSORS)
+    machine.keep_on((rig.postgres_pid, rig.valkey_pid), others if apart else machine.PROCESSORS)
+    os.sched_setaffinity(0, others if apart else machine.PROCESSORS)  # the sender is a child of this process
 
 
 def _postgres_s(rig: Rig) -> float:

@@ -17,11 +17,13 @@ from db import embedded
 PATH = "/webhooks/stripe"
 _RATE = 500.0
 """The fixed rate of the second half: what a large shop sees on a busy day."""
-_PER_S_MAX = {"no-op": 60_000, "no write": 40_000, "naive": 8_000}
+_PER_S_MAX = {"no-op": 60_000, "no write": 60_000, "naive": 8_000}
 """Requests that are made in advance per second of a round; nobody here is faster."""
-_PER_S_MAX_OURS = 25_000
+_PER_S_MAX_OURS = 45_000
+_TWO = "sluice, 2 processes"
 _NOTE = (
-    "Medians of the rounds; CPU in processors. Ratios `…_by_cpu` compare answers per processor second of the "
+    "Medians of the rounds; CPU in processors. A receiver of one process has a processor to itself, the "
+    "servers and the load share the other. Ratios `…_by_cpu` compare answers per processor second of the "
     "receiver: they hold on a machine that others keep busy, where the plain ratios fall."
 )
 
@@ -42,12 +44,14 @@ async def run(rig: Rig, plan: Plan) -> Result:
         for number in range(plan.rounds):
             for place, target in enumerate(targets):
                 plan.show("receive, saturated", number * len(targets) + place, plan.rounds * len(targets))
-                await measure(rig, target.series, [target.running.pid], _order(target, plan, 0.0))
-                await rig.checkpoint()
-        paced = [target for target in targets if target.series.name != "sluice, 2 processes"]
+                await rig.settle()
+                order = _order(target, plan, 0.0)
+                await measure(rig, target.series, [target.running.pid], order, target.series.name != _TWO)
+        paced = [target for target in targets if target.series.name != _TWO]
         for number in range(plan.rounds):
             for place, target in enumerate(paced):
                 plan.show(f"receive, {_RATE:.0f}/s", number * len(paced) + place, plan.rounds * len(paced))
+                await rig.settle()
                 await measure(rig, target.at_rate, [target.running.pid], _order(target, plan, _RATE))
         plan.show("receive", 1, 1)
         await _require_all_kept(rig, dsn, naive_dsn, targets)
@@ -92,7 +96,7 @@ async def _start(rig: Rig, dsn: str, naive_dsn: str) -> list[_Target]:
         "naive": await rig.start_listening(
             "naive", "-m", "bench.targets.naive", "receive", str(ports[2]), environment=naive, port=ports[2]
         ),
-        "sluice, 2 processes": await rig.start_receiver(dsn, processes=2),
+        _TWO: await rig.start_receiver(dsn, processes=2),
     }
     return [
         _Target(Series(name), Series(name), running, keeps=name not in ("no-op", "no write"))
@@ -103,7 +107,7 @@ async def _start(rig: Rig, dsn: str, naive_dsn: str) -> list[_Target]:
 async def _require_all_kept(rig: Rig, dsn: str, naive_dsn: str, targets: list[_Target]) -> None:
     """A figure whose acknowledged deliveries are not all in the log is worth nothing."""
     for where, query, names in (
-        (dsn, RIG.count_deliveries, ("sluice", "sluice, 2 processes")),
+        (dsn, RIG.count_deliveries, ("sluice", _TWO)),
         (naive_dsn, NAIVE.count_events, ("naive",)),
     ):
         acknowledged = sum(
@@ -130,7 +134,7 @@ def _result(targets: list[_Target]) -> Result:
         "of_no_write_by_cpu": ratio(full["sluice"].per_cpu_s, full["no write"].per_cpu_s),
         "over_naive_by_cpu": ratio(full["sluice"].per_cpu_s, full["naive"].per_cpu_s),
         "over_naive": ratio(ours, full["naive"].per_s),
-        "two_processes_over_one": ratio(full["sluice, 2 processes"].per_s, ours),
+        "two_processes_over_one": ratio(full[_TWO].per_s, ours),
         "p50_of_noop_at_500": ratio(paced["sluice"].p50_ms, paced["no-op"].p50_ms),
         "p99_of_naive_at_500": ratio(paced["sluice"].p99_ms, paced["naive"].p99_ms),
     }

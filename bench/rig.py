@@ -127,6 +127,11 @@ class Rig:
         async with self.connected(self.postgres.url_of("postgres")) as connection:
             await connection.execute(RIG.checkpoint)
 
+    async def settle(self) -> None:
+        """The same, and wait until it is on the disk: a commit behind a flood of pages waits for all."""
+        await self.checkpoint()
+        await asyncio.to_thread(os.sync)
+
     @property
     def postgres_pid(self) -> int:
         """The server; its backends are its children."""
