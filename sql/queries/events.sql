@@ -88,9 +88,15 @@ INSERT INTO event_note (source, event_id, what, log_id, actor, detail)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[]);
 
 -- name: wake_parked
--- Opens the events that wait for a key which has just been written.
-UPDATE webhook_event SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
-WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text::text[], $2::text::text[]));
+-- Opens the events that wait for a key which has just been written; in one order, as two batches may bring one key.
+UPDATE webhook_event e SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
+FROM (
+    SELECT source, event_id FROM webhook_event
+    WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text::text[], $2::text::text[]))
+    ORDER BY source, event_id
+    FOR UPDATE
+) w
+WHERE e.source = w.source AND e.event_id = w.event_id AND e.state = 'parked';
 
 -- name: wake_parked_arrived
 -- The same for keys that were written while the event was being parked: the race that a wake-up alone would lose.
