@@ -6,14 +6,13 @@ PSP in whose namespace the object lives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from billing.keys import order_key, payment_key, refund_key, transfer_key
 from billing.terms import OrderTerms, PlanTerms
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPlaced:
+class OrderPlaced(Struct, frozen=True):
     """A customer has ordered; `payment_id` is None where the PSP has yet to name the payment."""
 
     source: str
@@ -26,8 +25,7 @@ class OrderPlaced:
         return (self.terms.key, *(() if self.payment_id is None else (payment_key(self.payment_id),)))
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSubscribed:
+class PlanSubscribed(Struct, frozen=True):
     """A customer has subscribed to a plan of ours and must pay before it grants anything."""
 
     source: str
@@ -40,8 +38,7 @@ class PlanSubscribed:
         return (self.terms.key, *(() if self.payment_id is None else (payment_key(self.payment_id),)))
 
 
-@dataclass(frozen=True, slots=True)
-class RefundRequested:
+class RefundRequested(Struct, frozen=True):
     """Somebody with the right to it wants an order refunded: `amount_minor` None means all that is left.
 
     `refund_id` is ours, chosen before the PSP is called.
@@ -58,8 +55,7 @@ class RefundRequested:
         return (order_key(self.order_id),)
 
 
-@dataclass(frozen=True, slots=True)
-class RefundCallEnded:
+class RefundCallEnded(Struct, frozen=True):
     """The PSP has accepted our refund under this id of its own, or (None) refused it for good."""
 
     source: str
@@ -72,8 +68,7 @@ class RefundCallEnded:
         return (refund_key(self.refund_id),)
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalEnded:
+class ReversalEnded(Struct, frozen=True):
     """Our reversal of a transfer has ended: `status` is `reversed` or `permanently_failed`."""
 
     source: str

@@ -6,7 +6,7 @@ ladder, and what is taken back is a function of the sums, not of the path.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from billing.decision import (
     Decision,

@@ -5,8 +5,9 @@ writes them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from billing.subject import Subject
 
@@ -40,8 +41,7 @@ PSP_CALLS = ("reverse_transfer", "create_refund", "read_object", "read_refunds")
 """What a decision may want done at a PSP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """One posting: `amount` minor units of `unit`, above zero when the account gains."""
 
     account_id: str
@@ -49,8 +49,7 @@ class Leg:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """One ledger transaction; unique by (source, movement, money object), whatever event brings it."""
 
     movement: str
@@ -79,8 +78,7 @@ def move_credits(movement: str, money_object: str, account_id: str, amount: int)
     return Movement(movement, money_object, legs)
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """One journal entry: an object changed from one state (None: unknown before) to another by a named rule.
 
     `seq` is the object's version after the change. `money_before` and `money_after` hold the amounts it is
@@ -97,8 +95,7 @@ class Transition:
     money_after: dict[str, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """Something about an object that a person should look at; `subject` is `kind:id`."""
 
     name: str
@@ -110,8 +107,7 @@ class Alert:
         assert self.name in ALERTS, self.name
 
 
-@dataclass(frozen=True, slots=True)
-class PspCall:
+class PspCall(Struct, frozen=True):
     """Something to be done at a PSP once the decision is committed: staged in the same transaction.
 
     `object_id` is what it is about; `idempotency_key` names this one intent, however often it is tried, and
@@ -133,8 +129,7 @@ class PspCall:
 S_co = TypeVar("S_co", bound=Subject, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled(Generic[S_co]):
+class Settled(Struct, Generic[S_co], frozen=True):
     """A subject after a change, and everything else that the change does."""
 
     subject: S_co
@@ -143,8 +138,7 @@ class Settled(Generic[S_co]):
     calls: tuple[PspCall, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The outcome for one event. `state` is an event state of the contract, `reason` a short code.
 
     Only `applied` carries changed subjects, transitions and movements. `parked` names the key it waits for

@@ -6,14 +6,14 @@ Only `active` and `trialing` grant. A pending subscription grants nothing before
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 GRANTING_STATES = frozenset({"active", "trialing"})
 GRANTED, PAYMENT_PENDING, NONE = "granted", "payment_pending", "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A subscription of an account: its state and its plan (a PSP's: the price).
 
     `trial_ends_at` (unix seconds) is of a trial that we give; None where nothing ends by time alone, because
@@ -30,8 +30,7 @@ class Held:
         return self.status in GRANTING_STATES and not over
 
 
-@dataclass(frozen=True, slots=True)
-class Entitlement:
+class Entitlement(Struct, frozen=True):
     """`access` is granted, payment_pending or none; `plan_ids` are what is granted, sorted."""
 
     access: str

@@ -6,7 +6,7 @@ Amounts are integers in minor units of `currency` (ISO 4217, lower case); credit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from billing.commands import Command
 from billing.keys import (
@@ -21,8 +21,7 @@ from billing.keys import (
 from billing.terms import Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """The event that brought a fact: where it came from and when the PSP says that it happened (unix
     seconds).
     """
@@ -33,8 +32,7 @@ class Cause:
     psp_created: int
 
 
-@dataclass(frozen=True, slots=True)
-class TopUpPaid:
+class TopUpPaid(Struct, frozen=True):
     """A purchase of credits was paid: through a hosted checkout, or off-session by its payment alone."""
 
     id: str
@@ -51,8 +49,7 @@ class TopUpPaid:
         return (checkout_key(self.id), *(() if self.payment_id is None else (payment_key(self.payment_id),)))
 
 
-@dataclass(frozen=True, slots=True)
-class TopUpEnded:
+class TopUpEnded(Struct, frozen=True):
     """A purchase of credits ended unpaid: `status` is `expired` or `failed`."""
 
     id: str
@@ -64,8 +61,7 @@ class TopUpEnded:
         return (checkout_key(self.id),)
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentReported:
+class PaymentReported(Struct, frozen=True):
     """A payment has this status now: `pending`, `failed`, `canceled`, `succeeded` or `reversed` (voided after
     it was captured).
 
@@ -86,8 +82,7 @@ class PaymentReported:
         return (payment_key(self.id), *(() if self.claim is None else (self.claim,)))
 
 
-@dataclass(frozen=True, slots=True)
-class RefundReported:
+class RefundReported(Struct, frozen=True):
     """A refund of a payment has this status now. What an event leaves out is None; `own_id` is our id of a
     refund to which the PSP has given one of its own.
     """
@@ -105,8 +100,7 @@ class RefundReported:
         return (refund_key(self.id),) if self.payment_id is None else (payment_key(self.payment_id),)
 
 
-@dataclass(frozen=True, slots=True)
-class ChargeRefunded:
+class ChargeRefunded(Struct, frozen=True):
     """A charge has been refunded up to this sum; `refunds` are those the event lists, which newer versions do
     not.
     """
@@ -122,8 +116,7 @@ class ChargeRefunded:
         return (payment_key(self.payment_id),)
 
 
-@dataclass(frozen=True, slots=True)
-class DisputeReported:
+class DisputeReported(Struct, frozen=True):
     """A dispute of a payment has this status now; `funds` is `withdrawn` or `reinstated` where money
     moved.
     """
@@ -141,8 +134,7 @@ class DisputeReported:
         return (payment_key(self.payment_id),)
 
 
-@dataclass(frozen=True, slots=True)
-class TransferReported:
+class TransferReported(Struct, frozen=True):
     """A transfer to a seller is `amount_minor`, of which `reversed_minor` has been taken back; `order_id` is
     None where it names none.
     """
@@ -160,8 +152,7 @@ class TransferReported:
         return (transfer_key(self.id), *(() if self.order_id is None else (order_key(self.order_id),)))
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionValues:
+class SubscriptionValues(Struct, frozen=True):
     """What a PSP's subscription looks like, in our words; times are unix seconds.
 
     `status` is a state of the subscription machine. `price_id` is the price, or in older versions the plan,
@@ -181,8 +172,7 @@ class SubscriptionValues:
     latest_invoice_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionReported:
+class SubscriptionReported(Struct, frozen=True):
     """A subscription looks like this now. `kind` is created, changed or deleted; `before` is how it looked
     until this event, None where the event does not tell.
     """
@@ -199,8 +189,7 @@ class SubscriptionReported:
         return (subscription_key(self.id), *(() if latest is None else (invoice_key(latest),)))
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceValues:
+class InvoiceValues(Struct, frozen=True):
     """What a PSP's invoice looks like; `status` is a state of the invoice machine, `paid_at` unix seconds by
     the PSP, set exactly when it is paid.
     """
@@ -212,8 +201,7 @@ class InvoiceValues:
     paid_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceReported:
+class InvoiceReported(Struct, frozen=True):
     """An invoice of a subscription looks like this now; `kind` and `before` as for a subscription."""
 
     id: str
@@ -230,8 +218,7 @@ class InvoiceReported:
         return (invoice_key(self.id), subscription_key(self.subscription_id))
 
 
-@dataclass(frozen=True, slots=True)
-class NotForUs:
+class NotForUs(Struct, frozen=True):
     """An authentic event that moves nothing of ours; `reason` is a short code."""
 
     reason: str
@@ -242,8 +229,7 @@ class NotForUs:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unusable:
+class Unusable(Struct, frozen=True):
     """An authentic event that should have moved something and cannot be read: `reason` is a short code."""
 
     reason: str

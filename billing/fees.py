@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Fee:
+
+class Fee(Struct, frozen=True):
     """What the PSP keeps of a payment: `percent` of it (exact, below 100) and `fixed_cents`."""
 
     percent: Fraction

@@ -6,7 +6,7 @@ A subscription's own versions decide its state; an invoice's decide the invoice.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from msgspec.structs import asdict, replace
 
 from billing.decision import Alert, Decision, PspCall, Transition, parked, quarantined, superseded
 from billing.facts import Cause, InvoiceReported, InvoiceValues, SubscriptionReported, SubscriptionValues

@@ -5,7 +5,8 @@ must be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from billing.keys import payment_key, transfer_key
 from billing.order_states import PAID
@@ -13,8 +14,7 @@ from billing.refunds import Dispute, Refund, refund_keys, refunded_minor, withdr
 from billing.terms import OrderTerms
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(Struct, frozen=True):
     """Money of an order that was sent on to its seller, and how much of it has come back, minor units."""
 
     id: str
@@ -26,8 +26,7 @@ class Transfer:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """An order and everything that hangs on its payment.
 
     `reversed_minor` is how much of the amount the ledger has given back; `licence_status` is None until there

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Value = str | int | bool | None
 CREATED, CHANGED, DELETED = "created", "changed", "deleted"
@@ -31,8 +32,7 @@ rules.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """What one event says that its object looks like since `second` (unix seconds, by the PSP).
 
     `values` are the fields that we mirror, `status` among them; `before` the same fields just before the
@@ -51,8 +51,7 @@ class Version:
         return str(self.values["status"])
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What the latest of several versions is; `ambiguous` when nothing that the PSP said decides it."""
 
     latest: Version

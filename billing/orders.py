@@ -6,7 +6,7 @@ ends alike.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from billing.commands import RefundRequested, ReversalEnded
 from billing.decision import (

@@ -6,7 +6,7 @@ climbs its ladder, so any order and any number of repetitions ends alike.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from billing import orders
 from billing.commands import OrderPlaced, PlanSubscribed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from billing.keys import payment_key
 from billing.order_states import PAID
@@ -26,8 +27,7 @@ _INVOICE_STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSubscription:
+class PlanSubscription(Struct, frozen=True):
     """A subscription to a plan of ours with the invoice of its payment, which has the subscription's id.
 
     `invoice_version` is 0 for as long as there is no invoice.

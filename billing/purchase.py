@@ -5,7 +5,8 @@ back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from billing.keys import checkout_key, payment_key
 from billing.refunds import Dispute, Refund, refund_keys, refunded_minor, withdrawn_minor
@@ -13,8 +14,7 @@ from billing.refunds import Dispute, Refund, refund_keys, refunded_minor, withdr
 PURCHASE_KINDS = ("checkout", "off_session")
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
+class Purchase(Struct, frozen=True):
     """A purchase of credits and everything that took some of them back."""
 
     source: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from billing.keys import refund_key
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """One refund of a payment. `psp_id` is the PSP's own id of a refund that has one of ours."""
 
     id: str
@@ -21,8 +21,7 @@ class Refund:
     psp_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
+class Dispute(Struct, frozen=True):
     """One dispute of a payment; `status_at` is the PSP time of its status, unix seconds."""
 
     id: str

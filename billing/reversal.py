@@ -7,7 +7,8 @@ and any number of repetitions ends in one state.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from billing import credits, orders
 from billing.commands import RefundCallEnded

@@ -8,7 +8,8 @@ rule `status_corrected` and never refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from billing.facts import InvoiceValues, SubscriptionValues
 from billing.keys import invoice_key, payment_key, subscription_key
@@ -88,8 +89,7 @@ _SUBSCRIPTION_ONE_WAY = SUBSCRIPTION.one_way(without=("late_success",))
 _INVOICE_ONE_WAY = INVOICE.one_way()
 
 
-@dataclass(frozen=True, slots=True)
-class Invoice:
+class Invoice(Struct, frozen=True):
     """An invoice of a subscription. `versions` are all those of its last second; `payment_id` stays once it
     is known, because newer versions of an API leave it out.
     """
@@ -146,8 +146,7 @@ class Invoice:
         return self.order.latest.state
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """A subscription mirrored from a PSP. `status` is its state; it differs from that of its latest version
     only where a payment that came later has revived it.
     """

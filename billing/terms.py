@@ -6,13 +6,12 @@ are integers in minor units of `currency` (ISO 4217, lower case).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from billing.keys import order_key, subscription_key
 
 
-@dataclass(frozen=True, slots=True)
-class OrderTerms:
+class OrderTerms(Struct, frozen=True):
     """An order: its buyer gets the licences, its seller (None: the house) `seller_amount_minor` of the
     amount.
     """
@@ -31,8 +30,7 @@ class OrderTerms:
         return order_key(self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class PlanTerms:
+class PlanTerms(Struct, frozen=True):
     """A subscription of ours to a plan, paid for by single payments.
 
     An amount of 0 is free. With a trial (`trial_ends_at`, unix seconds) nothing is to be paid yet.

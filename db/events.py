@@ -9,10 +9,12 @@ import functools
 import hashlib
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec import Struct
+
+from db import columns
 from db.pool import type_connection
 from db.queries import EVENTS
 
@@ -47,8 +49,7 @@ class Delivery(NamedTuple):
     requests: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedEvent:
+class ClaimedEvent(Struct, frozen=True):
     """An event leased to this worker. `reason` is of its last outcome (`expired`: what it waited for never
     came); `body` is None when retention has taken the payload.
     """
@@ -64,8 +65,7 @@ class ClaimedEvent:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """The outcome of one claimed event as it goes into the inbox. `delay_s` moves the next attempt."""
 
     source: str
@@ -78,8 +78,7 @@ class Mark:
     delay_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Something that happened to an event besides its outcome; `what` as the CHECK of `event_note` lists."""
 
     source: str
@@ -90,8 +89,7 @@ class Note:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Redelivery:
+class Redelivery(Struct, frozen=True):
     """A verified delivery of an id that was known: `same_bytes` compares it with the first delivery's
     body.
     """
@@ -174,10 +172,7 @@ async def claim_due(
     """Lease the oldest due events, their attempt counted; one with `alone_from` attempts behind it comes
     alone.
     """
-    async with connection.transaction():
-        # The count must survive this process, not a crash of Postgres: no need to wait for the disk.
-        await connection.execute("SET LOCAL synchronous_commit = off")
-        rows = await connection.fetch(EVENTS.claim_due, rows_max, lease_s, alone_from)
+    rows = await connection.fetch(EVENTS.claim_due, rows_max, lease_s, alone_from)
     return [ClaimedEvent(*row) for row in rows]
 
 
@@ -193,7 +188,8 @@ async def release_claims(connection: type_connection, events: Sequence[ClaimedEv
 
 async def mark(connection: type_connection, marks: Sequence[Mark]) -> int:
     """Write outcomes; returns how many rows were still ours to mark."""
-    status = await connection.execute(
+    status = await columns.execute(
+        connection,
         EVENTS.mark_events,
         [m.source for m in marks],
         [m.event_id for m in marks],
@@ -225,7 +221,9 @@ async def wake_parked(connection: type_connection, keys: Sequence[tuple[str, str
     """Open the events parked under these (source, awaited key) pairs; returns how many."""
     if not keys:
         return 0
-    status = await connection.execute(EVENTS.wake_parked, [key[0] for key in keys], [key[1] for key in keys])
+    status = await columns.execute(
+        connection, EVENTS.wake_parked, [key[0] for key in keys], [key[1] for key in keys]
+    )
     return int(status.rpartition(" ")[2])
 
 

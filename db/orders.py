@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from billing.order import Order, Transfer
 from billing.terms import OrderTerms
+from db import columns
 from db.pool import type_connection
 from db.queries import ORDERS
 
@@ -21,7 +23,7 @@ async def lock(connection: type_connection, names: dict[str, list[str]]) -> list
         ids += [row["order_id"] for row in rows]
     if not ids and not payment_ids:
         return []
-    rows = await connection.fetch(ORDERS.lock_orders, ids, payment_ids)
+    rows = await columns.fetch(connection, ORDERS.lock_orders, ids, payment_ids)
     if not rows:
         return []
     found = [row["id"] for row in rows]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from billing.plan import PlanSubscription
 from billing.terms import PlanTerms
+from db import columns
 from db.pool import type_connection
 from db.queries import PLANS
 
@@ -33,7 +34,7 @@ async def lock(connection: type_connection, names: dict[str, list[str]]) -> list
             version=row["version"],
             invoice_version=row["invoice_version"] or 0,
         )
-        for row in await connection.fetch(PLANS.lock_plan_subscriptions, ids, payment_ids)
+        for row in await columns.fetch(connection, PLANS.lock_plan_subscriptions, ids, payment_ids)
     ]
 
 

@@ -36,6 +36,11 @@ LOST_RACE = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncp
 REFUSED = asyncpg.PostgresError
 """Anything else the database says about the data itself."""
 
+_SETTINGS_OF_ROLE = {"sluice_worker": {"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan"}}
+"""A worker's statements find a batch of rows by their keys. Left to itself Postgres reads a small table whole
+instead, and keeps the plan while the table grows; with the lists' lengths unknown it cannot.
+"""
+
 
 def _server_settings(role: str | None, application: str) -> dict[str, str]:
     settings = {
@@ -45,7 +50,7 @@ def _server_settings(role: str | None, application: str) -> dict[str, str]:
         "timezone": "UTC",
     }
     if role is not None:
-        settings["role"] = role
+        settings |= {"role": role, **_SETTINGS_OF_ROLE.get(role, {})}
     return settings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from billing.purchase import Purchase
+from db import columns
 from db.pool import type_connection
 from db.queries import CREDITS
 
@@ -16,7 +17,7 @@ async def lock(connection: type_connection, names: dict[str, list[str]]) -> list
     ids, payment_ids = names.get("checkout", []), names.get("payment", [])
     if not ids and not payment_ids:
         return []
-    rows = await connection.fetch(CREDITS.lock_purchases, ids, payment_ids)
+    rows = await columns.fetch(connection, CREDITS.lock_purchases, ids, payment_ids)
     return [Purchase(**dict(row)) for row in rows]
 
 
@@ -27,7 +28,8 @@ async def write(
     new = [p for p in changed if (p.source, p.id) not in known]
     old = [p for p in changed if (p.source, p.id) in known]
     if new:
-        await connection.execute(
+        await columns.execute(
+            connection,
             CREDITS.insert_purchases,
             [p.source for p in new],
             [p.id for p in new],
@@ -43,7 +45,8 @@ async def write(
             [p.version for p in new],
         )
     if old:
-        await connection.execute(
+        await columns.execute(
+            connection,
             CREDITS.update_purchases,
             [p.source for p in old],
             [p.id for p in old],

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from billing.refunds import Dispute, Refund
+from db import columns
 from db.pool import type_connection
 from db.queries import REVERSALS
 
@@ -44,7 +45,7 @@ async def owners_of(connection: type_connection, refund_ids: Sequence[str]) -> d
     """Ids, by kind of owner, of whatever these refunds give back."""
     found: dict[str, list[str]] = {}
     if refund_ids:
-        for row in await connection.fetch(REVERSALS.owners_of_refunds, list(refund_ids)):
+        for row in await columns.fetch(connection, REVERSALS.owners_of_refunds, list(refund_ids)):
             found.setdefault(row["owner_kind"], []).append(row["owner_id"])
     return found
 
@@ -55,11 +56,11 @@ async def load(connection: type_connection, owners: Sequence[tuple[str, str]]) -
     if not owners:
         return held
     kinds, ids = [kind for kind, _ in owners], [owner_id for _, owner_id in owners]
-    for row in await connection.fetch(REVERSALS.lock_refunds, kinds, ids):
+    for row in await columns.fetch(connection, REVERSALS.lock_refunds, kinds, ids):
         values = dict(row)
         key = (values.pop("source"), values.pop("owner_kind"), values.pop("owner_id"))
         held.refunds.setdefault(key, {})[values["id"]] = Refund(**values)
-    for row in await connection.fetch(REVERSALS.lock_disputes, kinds, ids):
+    for row in await columns.fetch(connection, REVERSALS.lock_disputes, kinds, ids):
         values = dict(row)
         key = (values.pop("source"), values.pop("owner_kind"), values.pop("owner_id"))
         held.disputes.setdefault(key, {})[values["id"]] = Dispute(**values)
@@ -95,7 +96,8 @@ async def _write_refunds(
     connection: type_connection, new: Sequence[tuple[Owner, Refund]], old: Sequence[tuple[Owner, Refund]]
 ) -> None:
     if new:
-        await connection.execute(
+        await columns.execute(
+            connection,
             REVERSALS.insert_refunds,
             [owner.source for owner, _ in new],
             [refund.id for _, refund in new],
@@ -109,7 +111,8 @@ async def _write_refunds(
             [refund.psp_id for _, refund in new],
         )
     if old:
-        await connection.execute(
+        await columns.execute(
+            connection,
             REVERSALS.update_refunds,
             [owner.source for owner, _ in old],
             [refund.id for _, refund in old],
@@ -123,7 +126,8 @@ async def _write_disputes(
     connection: type_connection, new: Sequence[tuple[Owner, Dispute]], old: Sequence[tuple[Owner, Dispute]]
 ) -> None:
     if new:
-        await connection.execute(
+        await columns.execute(
+            connection,
             REVERSALS.insert_disputes,
             [owner.source for owner, _ in new],
             [dispute.id for _, dispute in new],
@@ -139,7 +143,8 @@ async def _write_disputes(
             [dispute.version for _, dispute in new],
         )
     if old:
-        await connection.execute(
+        await columns.execute(
+            connection,
             REVERSALS.update_disputes,
             [owner.source for owner, _ in old],
             [dispute.id for _, dispute in old],

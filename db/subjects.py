@@ -7,10 +7,11 @@ anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from billing.decision import Movement, PspCall, Transition
 from billing.facts import Cause
@@ -19,7 +20,7 @@ from billing.plan import PlanSubscription
 from billing.purchase import Purchase
 from billing.subject import Subject
 from billing.subscription import Invoice, Subscription
-from db import orders, outbox, plans, purchases, reversals, subscriptions
+from db import columns, orders, outbox, plans, purchases, reversals, subscriptions
 from db.pool import type_connection
 from db.queries import CREDITS, LEDGER
 
@@ -77,11 +78,9 @@ async def write(
     after: Iterable[Subject],
     effects: Sequence[Effect],
     causes: dict[str, Cause],
-) -> list[str]:
-    """Write changed subjects, the journal and the ledger; `causes` names for each account the event that may
-    open it.
-
-    Returns the accounts that are below zero after this batch.
+) -> None:
+    """Write changed subjects, the calls that are wanted and the journal, everything but the ledger; `causes`
+    names for each account the event that may open it.
     """
     known = {(subject.family, subject.source, subject.id): subject for subject in before}
     changed = sorted(
@@ -108,7 +107,6 @@ async def write(
     await _write_journal(
         connection, [*opened, *(effect for effect in effects if effect.transition is not None)]
     )
-    return await _write_ledger(connection, [effect for effect in effects if effect.movement is not None])
 
 
 def _of(family: type[T], subjects: Iterable[Subject]) -> list[T]:
@@ -128,7 +126,7 @@ def _owners(subjects: Iterable[Subject]) -> list[Purchase | Order | PlanSubscrip
 async def _open_accounts(connection: type_connection, causes: dict[str, Cause]) -> list[Effect]:
     if not causes:
         return []
-    rows = await connection.fetch(CREDITS.open_accounts, sorted(causes))
+    rows = await columns.fetch(connection, CREDITS.open_accounts, sorted(causes))
     return [
         Effect(
             causes[row["id"]], Transition("account", row["id"], 1, None, "open", "first_credit", None, None)
@@ -140,7 +138,8 @@ async def _open_accounts(connection: type_connection, causes: dict[str, Cause]) 
 async def _write_journal(connection: type_connection, effects: list[Effect]) -> None:
     entries = [(effect.cause, effect.transition) for effect in effects if effect.transition is not None]
     if entries:
-        await connection.execute(
+        await columns.execute(
+            connection,
             CREDITS.insert_transitions,
             [t.kind for _, t in entries],
             [c.source for c, _ in entries],
@@ -152,17 +151,27 @@ async def _write_journal(connection: type_connection, effects: list[Effect]) -> 
             [c.event_id for c, _ in entries],
             [c.log_id for c, _ in entries],
             [c.psp_created for c, _ in entries],
-            [None if t.money_before is None else json.dumps(t.money_before) for _, t in entries],
-            [None if t.money_after is None else json.dumps(t.money_after) for _, t in entries],
+            [_money(t.money_before) for _, t in entries],
+            [_money(t.money_after) for _, t in entries],
         )
 
 
-async def _write_ledger(connection: type_connection, effects: list[Effect]) -> list[str]:
+def _money(amounts: dict[str, int] | None) -> str | None:
+    return None if amounts is None else msgspec.json.encode(amounts).decode()
+
+
+async def post(connection: type_connection, effects: Sequence[Effect]) -> list[str]:
+    """Write the ledger; returns the accounts that are below zero after this batch.
+
+    Belongs at the end of a transaction: every batch moves the house's accounts, so from here to its commit no
+    other batch can post.
+    """
     moved = [(effect.cause, effect.movement) for effect in effects if effect.movement is not None]
     if not moved:
         return []
     legs = [(ordinal, leg) for ordinal, (_, movement) in enumerate(moved) for leg in movement.legs]
-    await connection.execute(
+    await columns.execute(
+        connection,
         LEDGER.post_movements,
         list(range(len(moved))),
         [cause.source for cause, _ in moved],
@@ -179,4 +188,4 @@ async def _write_ledger(connection: type_connection, effects: list[Effect]) -> l
     losers = sorted({leg.account_id for _, leg in legs if leg.amount < 0})
     if not losers:
         return []
-    return [row["account_id"] for row in await connection.fetch(LEDGER.negative_balances, losers)]
+    return [row["account_id"] for row in await columns.fetch(connection, LEDGER.negative_balances, losers)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+
+import msgspec
 
 from billing.ordering import Version
 from billing.subscription import Invoice, Subscription
+from db import columns
 from db.pool import type_connection
 from db.queries import SUBSCRIPTIONS
+
+_VERSIONS = msgspec.json.Decoder(tuple[Version, ...])
 
 
 async def lock(
@@ -21,7 +23,7 @@ async def lock(
     """
     subscriptions: list[Subscription] = []
     if ids := names.get("subscription"):
-        rows = await connection.fetch(SUBSCRIPTIONS.lock_subscriptions, ids)
+        rows = await columns.fetch(connection, SUBSCRIPTIONS.lock_subscriptions, ids)
         subscriptions = [
             Subscription(row["source"], row["id"], row["status"], _read(row["versions"]), row["version"])
             for row in rows
@@ -33,7 +35,7 @@ async def lock(
     invoices: list[Invoice] = []
     payment_ids = names.get("payment", [])
     if invoice_ids or payment_ids:
-        rows = await connection.fetch(SUBSCRIPTIONS.lock_invoices, sorted(invoice_ids), payment_ids)
+        rows = await columns.fetch(connection, SUBSCRIPTIONS.lock_invoices, sorted(invoice_ids), payment_ids)
         invoices = [Invoice(**{**dict(row), "versions": _read(row["versions"])}) for row in rows]
     return subscriptions, invoices
 
@@ -49,7 +51,9 @@ async def write_subscriptions(
         (SUBSCRIPTIONS.update_subscriptions, [s for s in changed if (s.source, s.id) in known]),
     ):
         if members:
-            await connection.execute(query, *_columns([_subscription_row(member) for member in members]))
+            await columns.execute(
+                connection, query, *_columns([_subscription_row(member) for member in members])
+            )
 
 
 async def write_invoices(
@@ -61,10 +65,10 @@ async def write_invoices(
         (SUBSCRIPTIONS.update_invoices, [i for i in changed if (i.source, i.id) in known]),
     ):
         if members:
-            await connection.execute(query, *_columns([_invoice_row(member) for member in members]))
+            await columns.execute(connection, query, *_columns([_invoice_row(member) for member in members]))
 
 
-def _subscription_row(subscription: Subscription) -> tuple[object, ...]:
+def _subscription_row(subscription: Subscription) -> tuple[columns.type_value, ...]:
     order, values = subscription.order, subscription.values
     return (
         subscription.source,
@@ -89,7 +93,7 @@ def _subscription_row(subscription: Subscription) -> tuple[object, ...]:
     )
 
 
-def _invoice_row(invoice: Invoice) -> tuple[object, ...]:
+def _invoice_row(invoice: Invoice) -> tuple[columns.type_value, ...]:
     order, values = invoice.order, invoice.values
     return (
         invoice.source,
@@ -109,14 +113,13 @@ def _invoice_row(invoice: Invoice) -> tuple[object, ...]:
     )
 
 
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+def _columns(rows: Sequence[tuple[columns.type_value, ...]]) -> list[list[columns.type_value]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _written(versions: Sequence[Version]) -> str:
-    return json.dumps([asdict(version) for version in versions])
+    return msgspec.json.encode(versions).decode()
 
 
 def _read(versions: str) -> tuple[Version, ...]:
-    members: list[dict[str, Any]] = json.loads(versions)
-    return tuple(Version(**member) for member in members)
+    return _VERSIONS.decode(versions)

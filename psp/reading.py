@@ -5,15 +5,15 @@ Pure; never imported by the receiver, which knows no facts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from billing.decision import Alert
 from billing.facts import Fact, Unusable
 from psp.strict_json import BadJsonError, BadShapeError, Fields, UnknownValueError, read_object
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What the endpoint that took the event is for: `mode` (`live`, `test`) and the PSP's `account`; None
     where the settings do not say.
     """
@@ -22,8 +22,7 @@ class Expected:
     account: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What an event says, and what a person should look at whatever becomes of it."""
 
     fact: Fact

@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any, NoReturn
 
+import msgspec
+
 from psp.envelope import storable
 
 INTEGER_MAX = 2**53 - 1
@@ -55,8 +57,33 @@ def _no_constants(_name: str) -> NoReturn:
 _decoder = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
 
 
+_quick_decoder, _quick_encoder = msgspec.json.Decoder(), msgspec.json.Encoder()
+
+
+def _read_quickly(body: bytes) -> dict[str, Any] | None:
+    """The object where nothing about it is doubtful, at half the cost; None: ask the strict reader.
+
+    This decoder refuses all that the strict one refuses, except a key that stands twice: it keeps the last.
+    So what it found is written again, and the colons are counted. One ends each key, and texts hold some; an
+    escaped one in a text could make up for one that was lost, so a body that may hold any is not for here.
+    Then no colon is lost exactly when no key is.
+    """
+    if b"\\" in body and b"\\u003" in body:
+        return None
+    try:
+        document = _quick_decoder.decode(body)
+        if isinstance(document, dict) and body.count(b":") == _quick_encoder.encode(document).count(b":"):
+            return document
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises BadJsonError or, for another kind of value, BadShapeError."""
+    quickly = _read_quickly(body)
+    if quickly is not None:
+        return quickly
     try:
         document = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:

@@ -7,8 +7,10 @@ A difference is news that the object's next event would bring; what our rules wo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
+
+from msgspec.structs import asdict
 
 from billing.facts import (
     DisputeReported,

@@ -33,6 +33,7 @@ REVOKE EXECUTE ON FUNCTION webhook_log_drop_partitions(date) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_keep_bodies_inline(text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION ledger_post() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_fill_inbox() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION checkout_session_refers(), checkout_session_keeps() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) FROM PUBLIC;
 
 -- The receiver appends to the log, column by column: it can forge neither an id nor a time, and reads nothing back. The

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Mapping
 
@@ -20,6 +21,10 @@ _RETENTION_EVERY_S = 3600.0
 _EFFECTS_EVERY_S = 1.0
 """A call that was staged waits this long at most; looking costs one read of a small index."""
 _STOP_S = 10.0
+_GC_OBJECTS = 100_000
+"""New objects until the collector looks for cycles. A batch makes some ten thousand that its end frees
+without it; at Python's own 700 it took a fifth of the worker's time (measured).
+"""
 
 
 async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
@@ -85,6 +90,8 @@ def _outbox_loops(
 def main() -> int:
     """Run a worker to its end; returns the exit code."""
     configuration = settings.load_or_exit()
+    gc.freeze()  # what start-up has made stays until the end
+    gc.set_threshold(_GC_OBJECTS)
     return process.run("worker", lambda stop: work(configuration, stop))
 
 

@@ -97,11 +97,11 @@ async def apply_at_once(connection: type_connection, items: Sequence[Item]) -> B
     async with connection.transaction():
         known = await subjects.load(connection, keys)
         batch = outcomes.decide_batch(items, known)
-        overdrawn = await subjects.write(
-            connection, known, batch.subjects.values(), batch.effects, batch.account_causes
-        )
-        batch.alerts += [("negative_balance", account_id, None) for account_id in overdrawn]
+        await subjects.write(connection, known, batch.subjects.values(), batch.effects, batch.account_causes)
         await _write_marks(connection, batch)
+        overdrawn = await subjects.post(connection, batch.effects)
+        batch.alerts += [("negative_balance", account_id, None) for account_id in overdrawn]
+        await operations.raise_alerts(connection, batch.alerts)
     return batch
 
 
@@ -110,6 +110,7 @@ async def _write_alone(connection: type_connection, batch: Batch) -> Counter[str
     try:
         async with connection.transaction():
             await _write_marks(connection, batch)
+            await operations.raise_alerts(connection, batch.alerts)
     except ClaimLostError:
         return Counter(claim_lost=len(batch.marks))
     return Counter(mark.state for mark in batch.marks)
@@ -120,4 +121,3 @@ async def _write_marks(connection: type_connection, batch: Batch) -> None:
         raise ClaimLostError
     await events.wake_parked(connection, batch.wakes)
     await events.add_notes(connection, batch.notes)
-    await operations.raise_alerts(connection, batch.alerts)

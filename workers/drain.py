@@ -30,7 +30,10 @@ class Drainer:
         self._pool = pool
         self._expected = expected
         self._unfinished: list[ClaimedEvent] = []
+        self._claiming = asyncio.Lock()
         self.wake = asyncio.Event()
+        self.is_busy = False
+        """Whether a drain is under way: what comes meanwhile is seen by it or by the next."""
         self.counts: Counter[str] = Counter()
 
     async def run_once(self) -> Counter[str]:
@@ -60,9 +63,7 @@ class Drainer:
         counts: Counter[str] = Counter()
         helping: asyncio.Task[Counter[str]] | None = None
         try:
-            while claimed := await events.claim_due(
-                connection, limits.claim_batch_rows_max, limits.claim_lease_s, _ALONE_FROM_ATTEMPTS
-            ):
+            while claimed := await self._claim(connection):
                 if may_have_help and helping is None and len(claimed) == limits.claim_batch_rows_max:
                     helping = asyncio.create_task(self._help())
                 try:
@@ -79,6 +80,15 @@ class Drainer:
                 await asyncio.wait({helping})
         return counts if helping is None else counts + helping.result()
 
+    async def _claim(self, connection: type_connection) -> list[ClaimedEvent]:
+        """The next batch. One claim at a time: two at once would share the list out row by row, and events of
+        one object would meet in two batches, of which one must then be decided anew.
+        """
+        async with self._claiming:
+            return await events.claim_due(
+                connection, limits.claim_batch_rows_max, limits.claim_lease_s, _ALONE_FROM_ATTEMPTS
+            )
+
     async def _help(self) -> Counter[str]:
         """The same on another connection; its failure is no more than the absence of help."""
         try:
@@ -93,6 +103,7 @@ class Drainer:
         stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
             self.wake.clear()
+            self.is_busy = True
             try:
                 await self.run_once()
             except WORLD_IS_BUSY as error:
@@ -101,6 +112,8 @@ class Drainer:
                 continue
             except Exception as error:  # noqa: BLE001 - the inbox must be drained whatever one turn met
                 telemetry.logger().error("drain_failed", exc_info=error)
+            finally:
+                self.is_busy = False
             woken = asyncio.create_task(self.wake.wait())
             await asyncio.wait({woken, stopped}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
             woken.cancel()

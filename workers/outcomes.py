@@ -21,23 +21,19 @@ EXPIRED = "expired"
 """Reason of an event whose wait is over; see the query `expire_parked`."""
 
 
-@dataclass(frozen=True, slots=True)
 class Item:
-    """A claimed event with what was read from its body."""
+    """A claimed event, the fact that was read from its body, and the event as the cause of what it does: a
+    command of ours names the namespace of its object.
+    """
 
-    event: ClaimedEvent
-    reading: Reading
+    __slots__ = ("cause", "event", "fact", "reading")
 
-    @property
-    def fact(self) -> Fact:
-        """What it says."""
-        return self.reading.fact
-
-    @property
-    def cause(self) -> Cause:
-        """This event as the cause of what it does; a command of ours names the namespace of its object."""
-        source = self.fact.source if isinstance(self.fact, Command) else self.event.source
-        return Cause(source, self.event.event_id, self.event.log_id, self.event.psp_created or 0)
+    def __init__(self, event: ClaimedEvent, reading: Reading) -> None:
+        self.event = event
+        self.reading = reading
+        self.fact: Fact = reading.fact
+        source = self.fact.source if isinstance(self.fact, Command) else event.source
+        self.cause = Cause(source, event.event_id, event.log_id, event.psp_created or 0)
 
 
 @dataclass
@@ -154,6 +150,6 @@ def _record(item: Item, decision: Decision, book: Book, batch: Batch) -> None:
         for leg in movement.legs:
             if not leg.account_id.startswith(SYSTEM_PREFIX):  # the house's accounts are there since migration
                 batch.account_causes.setdefault(leg.account_id, cause)
-    batch.effects += [Effect(cause, transition=transition) for transition in decision.transitions]
-    batch.effects += [Effect(cause, movement=movement) for movement in decision.movements]
+    batch.effects += [Effect(cause, transition) for transition in decision.transitions]
+    batch.effects += [Effect(cause, None, movement) for movement in decision.movements]
     batch.effects += [Effect(cause, call=call) for call in decision.calls]

@@ -7,8 +7,9 @@ and appending it again is a duplicate and no conflict.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from billing.commands import (
     Command,
@@ -40,7 +41,7 @@ def event_type(command: Command) -> str:
 
 
 def _said(command: Command) -> tuple[str, dict[str, Any]]:
-    data = asdict(command)
+    data: dict[str, Any] = msgspec.to_builtins(command)
     match command:
         case OrderPlaced():
             return "order.placed", data

@@ -7,6 +7,7 @@ place; a version that nobody has looked at may have moved something else.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from billing.decision import Alert
@@ -38,6 +39,7 @@ def noticed(event: Fields) -> tuple[Alert, ...]:
     return (Alert("unseen_api_version", f"stripe:{shown}", "an API version that was never read and tested"),)
 
 
+@functools.lru_cache(maxsize=64)
 def _known(version: str) -> bool:
     parsed = _VERSION.fullmatch(version)
     if parsed is None or parsed["name"] not in (None, *NAMED):

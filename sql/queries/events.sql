@@ -11,23 +11,25 @@ SELECT source, endpoint, origin, verdict, secret_id, signed_at, event_id, event_
 FROM unnest($1::webhook_delivery[]);
 
 -- name: claim_due
--- Takes the oldest due events, counts the attempt and leases them; events that have failed before come alone.
+-- Takes the oldest due events, counts the attempt and leases them; events that have failed before come alone. The rows are
+-- locked, so the place where they lie finds them again: no join, whose plan would depend on how large the tables are.
+-- The count must survive this process, not a crash of Postgres: the commit need not wait for the disk.
 WITH head AS (
-    SELECT e.source, e.event_id, e.attempts
+    SELECT e.ctid AS place, e.attempts
     FROM webhook_event e
     WHERE e.state = 'pending' AND e.next_attempt_at <= now()
     ORDER BY e.log_id
     LIMIT $1
     FOR UPDATE SKIP LOCKED
-), due AS (
-    SELECT source, event_id FROM head WHERE attempts < $3
-    UNION ALL
-    (SELECT source, event_id FROM head
-     WHERE attempts >= $3 AND NOT EXISTS (SELECT FROM head h WHERE h.attempts < $3) LIMIT 1)
 ), claimed AS (
     UPDATE webhook_event e
     SET attempts = e.attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
-    FROM due WHERE e.source = due.source AND e.event_id = due.event_id
+    WHERE e.ctid = ANY (ARRAY(
+        SELECT place FROM head WHERE attempts < $3
+        UNION ALL
+        (SELECT place FROM head
+         WHERE attempts >= $3 AND NOT EXISTS (SELECT FROM head h WHERE h.attempts < $3) LIMIT 1)))
+      AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
     RETURNING e.source, e.event_id, e.log_id, e.received_at, e.attempts, e.psp_created, e.reason
 )
 SELECT c.source, c.event_id, c.log_id, c.received_at, c.attempts, c.psp_created, c.reason, l.endpoint, l.body
@@ -47,7 +49,7 @@ SET state = o.state, reason = o.reason, last_error = o.last_error, awaits = o.aw
     next_attempt_at = coalesce(now() + make_interval(secs => o.delay_s), e.next_attempt_at),
     applied_at = CASE WHEN o.state IN ('pending', 'parked', 'quarantined') THEN e.applied_at
                       ELSE coalesce(e.applied_at, now()) END
-FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::double precision[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::integer[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[], $8::text::double precision[])
     AS o (source, event_id, attempts, state, reason, last_error, awaits, delay_s)
 WHERE e.source = o.source AND e.event_id = o.event_id AND e.attempts = o.attempts AND e.state = 'pending';
 
@@ -57,9 +59,15 @@ INSERT INTO event_note (source, event_id, what, log_id, actor, detail)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[]);
 
 -- name: wake_parked
--- Opens the events that wait for a key which has just been written.
-UPDATE webhook_event SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
-WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text[], $2::text[]));
+-- Opens the events that wait for a key which has just been written; in one order, as two batches may bring one key.
+UPDATE webhook_event e SET state = 'pending', awaits = NULL, attempts = 0, next_attempt_at = now()
+FROM (
+    SELECT source, event_id FROM webhook_event
+    WHERE state = 'parked' AND (source, awaits) IN (SELECT * FROM unnest($1::text::text[], $2::text::text[]))
+    ORDER BY source, event_id
+    FOR UPDATE
+) w
+WHERE e.source = w.source AND e.event_id = w.event_id AND e.state = 'parked';
 
 -- name: wake_parked_arrived
 -- The same for keys that were written while the event was being parked: the race that a wake-up alone would lose.

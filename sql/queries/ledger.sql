@@ -3,7 +3,7 @@
 -- name: post_movements
 -- Posts movements of money with all their legs; the ledger's trigger proves the sums and books the balances.
 WITH movement AS (
-    SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+    SELECT * FROM unnest($1::text::integer[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::bigint[], $7::text::text[])
         AS m (ordinal, source, movement, money_object, event_id, log_id, actor)
 ), posted AS (
     INSERT INTO ledger_transaction (source, movement, money_object, event_id, log_id, actor)
@@ -13,12 +13,12 @@ WITH movement AS (
 )
 INSERT INTO ledger_posting (transaction_id, account_id, unit, amount)
 SELECT p.id, leg.account_id, leg.unit, leg.amount
-FROM unnest($8::integer[], $9::text[], $10::text[], $11::bigint[]) AS leg (ordinal, account_id, unit, amount)
+FROM unnest($8::text::integer[], $9::text::text[], $10::text::text[], $11::text::bigint[]) AS leg (ordinal, account_id, unit, amount)
 JOIN movement m ON m.ordinal = leg.ordinal
 JOIN posted p ON p.money_object = m.money_object AND p.movement = m.movement AND p.source = m.source;
 
 -- name: negative_balances
 -- Which of these customers are below zero, and by how much.
 SELECT b.account_id, b.unit, b.amount FROM balance b JOIN account a ON a.id = b.account_id
-WHERE b.account_id = ANY($1::text[]) AND b.amount < 0 AND a.kind = 'customer'
+WHERE b.account_id = ANY($1::text::text[]) AND b.amount < 0 AND a.kind = 'customer'
 ORDER BY b.account_id, b.unit;

@@ -10,7 +10,7 @@ SELECT DISTINCT order_id FROM seller_transfer WHERE id = ANY($1::text[]);
 SELECT source, id, buyer_id, seller_id, amount_minor, currency, seller_amount_minor, licences, payment_id,
        payment_status, status, reversed_minor, version
 FROM orders
-WHERE id = ANY($1::text[]) OR payment_id = ANY($2::text[])
+WHERE id = ANY($1::text::text[]) OR payment_id = ANY($2::text::text[])
 ORDER BY source, id
 FOR NO KEY UPDATE;
 

@@ -7,7 +7,7 @@ SELECT s.source, s.id, s.account_id, s.plan_id, s.amount_minor, s.currency, s.pa
 FROM subscription s
 LEFT JOIN subscription_invoice i ON i.source = s.source AND i.id = s.id AND i.origin = 'ours'
 WHERE s.origin = 'ours' AND s.id = ANY(
-    $1::text[] || ARRAY(SELECT id FROM subscription_invoice WHERE payment_id = ANY($2::text[]) AND origin = 'ours'))
+    $1::text::text[] || ARRAY(SELECT id FROM subscription_invoice WHERE payment_id = ANY($2::text::text[]) AND origin = 'ours'))
 ORDER BY s.source, s.id
 FOR NO KEY UPDATE OF s;
 

@@ -5,7 +5,7 @@
 -- All refunds of the given owners, as (kind, id) pairs.
 SELECT source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, version, psp_id
 FROM refund
-WHERE (owner_kind, owner_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+WHERE (owner_kind, owner_id) IN (SELECT * FROM unnest($1::text::text[], $2::text::text[]))
 ORDER BY source, id
 FOR NO KEY UPDATE;
 
@@ -14,34 +14,34 @@ FOR NO KEY UPDATE;
 SELECT source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at,
        funds_withdrawn, funds_reinstated, version
 FROM dispute
-WHERE (owner_kind, owner_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+WHERE (owner_kind, owner_id) IN (SELECT * FROM unnest($1::text::text[], $2::text::text[]))
 ORDER BY source, id
 FOR NO KEY UPDATE;
 
 -- name: owners_of_refunds
 -- Whatever these refunds give back, for events that name no payment.
-SELECT DISTINCT owner_kind, owner_id FROM refund WHERE id = ANY($1::text[]) OR psp_id = ANY($1::text[]);
+SELECT DISTINCT owner_kind, owner_id FROM refund WHERE id = ANY($1::text::text[]) OR psp_id = ANY($1::text::text[]);
 
 -- name: insert_refunds
 -- A key that exists already is a lost race: the batch is decided anew.
 INSERT INTO refund (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, version, psp_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::integer[], $10::text[])
+SELECT * FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::bigint[], $7::text::text[], $8::text::text[],
+                     $9::text::integer[], $10::text::text[])
     AS r (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, version, psp_id)
 ORDER BY source, id;
 
 -- name: update_refunds
 -- Changed refunds; their owners are locked.
 UPDATE refund r SET status = n.status, version = n.version, psp_id = n.psp_id
-FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[]) AS n (source, id, status, version, psp_id)
+FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::integer[], $5::text::text[]) AS n (source, id, status, version, psp_id)
 WHERE r.source = n.source AND r.id = n.id;
 
 -- name: insert_disputes
 -- A key that exists already is a lost race: the batch is decided anew.
 INSERT INTO dispute (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at,
                      funds_withdrawn, funds_reinstated, version)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::bigint[], $10::boolean[], $11::boolean[], $12::integer[])
+SELECT * FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::bigint[], $7::text::text[], $8::text::text[],
+                     $9::text::bigint[], $10::text::boolean[], $11::text::boolean[], $12::text::integer[])
     AS d (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn,
           funds_reinstated, version)
 ORDER BY source, id;
@@ -50,6 +50,6 @@ ORDER BY source, id;
 -- Changed disputes; their owners are locked.
 UPDATE dispute d SET status = n.status, status_at = n.status_at, funds_withdrawn = n.funds_withdrawn,
                      funds_reinstated = n.funds_reinstated, version = n.version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::boolean[], $7::integer[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::bigint[], $5::text::boolean[], $6::text::boolean[], $7::text::integer[])
     AS n (source, id, status, status_at, funds_withdrawn, funds_reinstated, version)
 WHERE d.source = n.source AND d.id = n.id;

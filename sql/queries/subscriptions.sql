@@ -5,7 +5,7 @@
 -- Subscriptions named by their own id; the columns besides `versions` are made from it.
 SELECT source, id, status, versions, version
 FROM subscription
-WHERE id = ANY($1::text[]) AND origin = 'psp'
+WHERE id = ANY($1::text::text[]) AND origin = 'psp'
 ORDER BY source, id
 FOR NO KEY UPDATE;
 
@@ -13,7 +13,7 @@ FOR NO KEY UPDATE;
 -- Invoices named by their own id or by their payment.
 SELECT source, id, subscription_id, currency, payment_id, versions, version
 FROM subscription_invoice
-WHERE (id = ANY($1::text[]) OR payment_id = ANY($2::text[])) AND origin = 'psp'
+WHERE (id = ANY($1::text::text[]) OR payment_id = ANY($2::text::text[])) AND origin = 'psp'
 ORDER BY source, id
 FOR NO KEY UPDATE;
 
@@ -27,9 +27,9 @@ SELECT source, id, status, psp_status, customer_id, account_id, price_id, cancel
        to_timestamp(current_period_start), to_timestamp(current_period_end), to_timestamp(trial_end),
        to_timestamp(canceled_at), to_timestamp(ended_at), latest_invoice_id, psp_second, versions::jsonb, deleted,
        ambiguous, version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[],
-            $16::text[], $17::boolean[], $18::boolean[], $19::integer[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[], $8::text::boolean[],
+            $9::text::bigint[], $10::text::bigint[], $11::text::bigint[], $12::text::bigint[], $13::text::bigint[], $14::text::text[], $15::text::bigint[],
+            $16::text::text[], $17::text::boolean[], $18::text::boolean[], $19::text::integer[])
     AS s (source, id, status, psp_status, customer_id, account_id, price_id, cancel_at_period_end,
           current_period_start, current_period_end, trial_end, canceled_at, ended_at, latest_invoice_id, psp_second,
           versions, deleted, ambiguous, version)
@@ -45,9 +45,9 @@ SET status = s.status, psp_status = s.psp_status, customer_id = s.customer_id, a
     canceled_at = to_timestamp(s.canceled_at), ended_at = to_timestamp(s.ended_at),
     latest_invoice_id = s.latest_invoice_id, psp_second = s.psp_second, versions = s.versions::jsonb,
     deleted = s.deleted, ambiguous = s.ambiguous, version = s.version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[],
-            $16::text[], $17::boolean[], $18::boolean[], $19::integer[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[], $8::text::boolean[],
+            $9::text::bigint[], $10::text::bigint[], $11::text::bigint[], $12::text::bigint[], $13::text::bigint[], $14::text::text[], $15::text::bigint[],
+            $16::text::text[], $17::text::boolean[], $18::text::boolean[], $19::text::integer[])
     AS s (source, id, status, psp_status, customer_id, account_id, price_id, cancel_at_period_end,
           current_period_start, current_period_end, trial_end, canceled_at, ended_at, latest_invoice_id, psp_second,
           versions, deleted, ambiguous, version)
@@ -60,8 +60,8 @@ INSERT INTO subscription_invoice (
     paid_at, psp_second, versions, ambiguous, version)
 SELECT source, id, subscription_id, currency, payment_id, status, amount_due_minor, amount_paid_minor, attempt_count,
        to_timestamp(paid_at), psp_second, versions::jsonb, ambiguous, version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::boolean[], $14::integer[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::bigint[], $8::text::bigint[],
+            $9::text::bigint[], $10::text::bigint[], $11::text::bigint[], $12::text::text[], $13::text::boolean[], $14::text::integer[])
     AS i (source, id, subscription_id, currency, payment_id, status, amount_due_minor, amount_paid_minor,
           attempt_count, paid_at, psp_second, versions, ambiguous, version)
 ORDER BY source, id;
@@ -72,8 +72,8 @@ UPDATE subscription_invoice c
 SET payment_id = i.payment_id, status = i.status, amount_due_minor = i.amount_due_minor,
     amount_paid_minor = i.amount_paid_minor, attempt_count = i.attempt_count, paid_at = to_timestamp(i.paid_at),
     psp_second = i.psp_second, versions = i.versions::jsonb, ambiguous = i.ambiguous, version = i.version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::boolean[], $14::integer[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::bigint[], $8::text::bigint[],
+            $9::text::bigint[], $10::text::bigint[], $11::text::bigint[], $12::text::text[], $13::text::boolean[], $14::text::integer[])
     AS i (source, id, subscription_id, currency, payment_id, status, amount_due_minor, amount_paid_minor,
           attempt_count, paid_at, psp_second, versions, ambiguous, version)
 WHERE c.source = i.source AND c.id = i.id;

@@ -7,9 +7,10 @@ a matter of arrival by nature, and has a test of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from billing.commands import OrderPlaced, PlanSubscribed, RefundCallEnded, RefundRequested
 from billing.facts import (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from billing.commands import OrderPlaced, RefundCallEnded, RefundRequested, ReversalEnded
 from billing.decision import PLATFORM_FEES, PSP_CLEARING, Decision

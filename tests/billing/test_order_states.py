@@ -6,10 +6,10 @@ Every edge is taken by an event, and every state is covered.
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from billing.commands import OrderPlaced, PlanSubscribed, RefundRequested, ReversalEnded
 from billing.decision import Transition

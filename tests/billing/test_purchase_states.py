@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from billing.decision import Transition
 from billing.facts import Cause, DisputeReported, Fact, RefundReported, TopUpEnded, TopUpPaid

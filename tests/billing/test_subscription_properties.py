@@ -6,10 +6,11 @@ The oracle knows the order in which things happened at the PSP, and only its las
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from billing.facts import Fact, InvoiceReported, InvoiceValues, SubscriptionReported, SubscriptionValues
 from billing.ordering import CHANGED, CREATED, DELETED
@@ -40,7 +41,7 @@ class Psp:
     def change(self, **changes: object) -> None:
         """A change of the subscription: an update, perhaps with a snapshot of another type around it."""
         before = self.looks
-        self.looks = replace(before, **changes)  # type: ignore[arg-type]  # named by this file alone
+        self.looks = replace(before, **changes)
         told = [self.reported(CHANGED, before)]
         if self.draw(st.integers(0, 3)) == 0:
             told.insert(self.draw(st.integers(0, 1)), self.reported(CHANGED, self.looks))

@@ -6,11 +6,12 @@ ids and types.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from msgspec import Struct
 
 from psp.reading import Expected, Reading
 from psp.stripe.mapping import read
@@ -21,11 +22,10 @@ GOLDEN = Path(__file__).with_name("golden_stripe.txt")
 
 def sentence(fact: object, sent: frozenset[int] = frozenset()) -> str:
     """A fact in words: the name of its kind, then what it says. A number that the body holds is `as sent`."""
-    assert dataclasses.is_dataclass(fact)
+    assert isinstance(fact, Struct)
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fact).__name__).capitalize()
     told = (
-        f"{field.name.replace('_', ' ')} {_words(getattr(fact, field.name), sent)}"
-        for field in dataclasses.fields(fact)
+        f"{name.replace('_', ' ')} {_words(getattr(fact, name), sent)}" for name in fact.__struct_fields__
     )
     return f"{kind}: {', '.join(told)}"
 
@@ -35,7 +35,7 @@ def _words(value: object, sent: frozenset[int]) -> str:
         return "none"
     if isinstance(value, tuple):
         return "[" + "; ".join(_words(part, sent) for part in value) + "]"
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Struct):
         return sentence(value, sent)
     if isinstance(value, int) and not isinstance(value, bool) and value in sent:
         return "as sent"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from billing.commands import (
     Command,
@@ -112,11 +113,11 @@ def test_a_command_with_a_field_too_many_or_too_few_is_held_back(event_type: str
 @pytest.mark.parametrize(
     "command",
     [
-        OrderPlaced("stripe", None, dataclasses.replace(ORDER, buyer_id="system:psp_clearing")),
-        OrderPlaced("stripe", None, dataclasses.replace(ORDER, seller_amount_minor=1001)),
-        OrderPlaced("stripe", None, dataclasses.replace(ORDER, seller_id=None)),
-        OrderPlaced("stripe", None, dataclasses.replace(ORDER, amount_minor=-1)),
-        OrderPlaced("stripe", None, dataclasses.replace(ORDER, currency="dollars")),
+        OrderPlaced("stripe", None, replace(ORDER, buyer_id="system:psp_clearing")),
+        OrderPlaced("stripe", None, replace(ORDER, seller_amount_minor=1001)),
+        OrderPlaced("stripe", None, replace(ORDER, seller_id=None)),
+        OrderPlaced("stripe", None, replace(ORDER, amount_minor=-1)),
+        OrderPlaced("stripe", None, replace(ORDER, currency="dollars")),
         RefundRequested("stripe", "o_1", "r_1", 0),
         RefundRequested("", "o_1", "r_1", 5),
         RefundCallEnded("stripe", "r_1", ""),
