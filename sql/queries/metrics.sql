@@ -17,7 +17,8 @@ SELECT count(e.applied_at) AS events,
        percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p99_s
 FROM webhook_log l
 JOIN webhook_event e ON e.source = l.source AND e.event_id = l.event_id AND e.log_id = l.id
-WHERE l.received_at >= now() - make_interval(secs => $1) AND l.verdict = 'ok';
+WHERE l.received_at >= now() - make_interval(secs => $1) AND l.id >= first_log_id(now() - make_interval(secs => $1))
+  AND l.verdict = 'ok';
 
 -- name: sample_stuck
 -- Objects that wait at their PSP for longer than they should, by kind.
