@@ -8,10 +8,12 @@ history behind it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,7 +33,7 @@ _DAYS = 60
 """Over so many past days the history is spread."""
 _LAST_DAY_ROWS = 5_000
 _WARM_ASKS = 3
-_REPEATS = 15
+_REPEATS = 25
 """Audit queries take a millisecond; one measurement is the median of so many."""
 
 
@@ -67,21 +69,24 @@ async def run(rig: Rig, plan: Plan) -> Result:
         worlds.append(world)
     await rig.checkpoint()
     for number in range(plan.rounds):
-        for place, world in enumerate(worlds):
-            plan.show("growth", number * len(worlds) + place, plan.rounds * len(worlds))
-            await _measure(rig, world, number, plan)
+        plan.show("growth", number, plan.rounds)
+        # Where each begins another time, none is always the one that comes after the largest.
+        await _measure(rig, worlds[number % len(worlds) :] + worlds[: number % len(worlds)], number, plan)
     plan.show("growth", 1, 1)
     return _result(worlds)
 
 
-async def _measure(rig: Rig, world: _World, number: int, plan: Plan) -> None:
-    async with rig.connected(world.dsn) as connection:
-        await _receive(connection, world, plan.count(2_000, 400))
-    await _roll_up(rig, world)
-    await _ask(world)
-    async with rig.connected(world.dsn) as connection:
-        await _retain(connection, world, number)
-    await _apply(rig, world, plan.count(1_500, 200))
+async def _measure(rig: Rig, worlds: Sequence[_World], number: int, plan: Plan) -> None:
+    for world in worlds:
+        async with rig.connected(world.dsn) as connection:
+            await _receive(connection, world, plan.count(2_000, 400))
+        await _roll_up(rig, world)
+    await _ask(worlds)
+    for world in worlds:
+        await _apply(rig, world, plan.count(1_500, 200))
+    for world in worlds:
+        async with rig.connected(world.dsn) as connection:
+            await _retain(connection, world, number)
 
 
 async def _receive(connection: type_connection, world: _World, rows: int) -> None:
@@ -97,7 +102,7 @@ async def _apply(rig: Rig, world: _World, rows: int) -> None:
     async with rig.connected(world.dsn) as connection:
         first = secrets.randbelow(9_000_000) * 10
         await inbox.fill(connection, bodies.mixed(secrets.token_hex(4), first, rows))
-    connections = await pool.create_pool(world.dsn, "sluice_worker", "sluice-bench", size_max=1)
+    connections = await pool.create_pool(world.dsn, "sluice_worker", "sluice-bench", size_max=2)
     try:
         began = time.monotonic()
         counts = await Drainer(connections, {}).run_once()
@@ -106,32 +111,35 @@ async def _apply(rig: Rig, world: _World, rows: int) -> None:
         await connections.close()
 
 
-async def _ask(world: _World) -> None:
-    """As the API asks: in its role, over a connection that has asked before, as those of its pool have."""
-    api = await pool.connect(world.dsn, "sluice_api", "sluice-bench")
-    dashboards = await pool.connect(world.dsn, "sluice_dashboard", "sluice-bench")
-    try:
-        asked = {
-            **await questions.of_api(api, world.midnight),
-            **questions.of_dashboards(dashboards, world.midnight),
-            **await questions.of_console(api, world.midnight),
-        }
-        for what, ask in asked.items():
-            world.add(what, await _cost_ms(ask))
-    finally:
-        await dashboards.close()
-        await api.close()
+async def _ask(worlds: Sequence[_World]) -> None:
+    """As the API asks: in its role, over a connection that has asked before, as those of its pool have.
 
-
-async def _cost_ms(ask: questions.type_ask) -> float:
-    for _ in range(_WARM_ASKS):
-        await ask()
-    took = []
-    for _ in range(_REPEATS):
-        began = time.monotonic()
-        await ask()
-        took.append((time.monotonic() - began) * 1e3)
-    return median(took)
+    Each question goes to one database after the other, so that what else the machine does hits all alike.
+    """
+    async with contextlib.AsyncExitStack() as connections:
+        asked = []
+        for world in worlds:
+            api = await pool.connect(world.dsn, "sluice_api", "sluice-bench")
+            connections.push_async_callback(api.close)
+            dashboards = await pool.connect(world.dsn, "sluice_dashboard", "sluice-bench")
+            connections.push_async_callback(dashboards.close)
+            asked.append(
+                {
+                    **await questions.of_api(api, world.midnight),
+                    **questions.of_dashboards(dashboards, world.midnight),
+                    **await questions.of_console(api, world.midnight),
+                }
+            )
+        for what in asked[0]:
+            took: list[list[float]] = [[] for _ in worlds]
+            for repeat in range(_WARM_ASKS + _REPEATS):
+                for each, questions_of_world in zip(took, asked, strict=True):
+                    began = time.monotonic()
+                    await questions_of_world[what]()
+                    if repeat >= _WARM_ASKS:
+                        each.append((time.monotonic() - began) * 1e3)
+            for world, each in zip(worlds, took, strict=True):
+                world.add(what, median(each))
 
 
 async def _roll_up(rig: Rig, world: _World) -> None:

@@ -101,7 +101,11 @@ class Counted:
         rows = await self._connection.fetch(ROLLUP.count_deliveries, bucket_s, *self._arguments)
         return [DeliveryCount(*row) for row in rows]
 
-    async def waits(self, bucket_s: float = _WHOLE_S) -> dict[datetime, Waits]:
+    async def all_waits(self) -> Waits:
+        """Waits of the whole span."""
+        return next(iter((await self.waits(_WHOLE_S)).values()), Waits({}))
+
+    async def waits(self, bucket_s: float) -> dict[datetime, Waits]:
         """Waits by bucket of the first delivery."""
         found: dict[datetime, dict[int, int]] = {}
         for row in await self._connection.fetch(ROLLUP.count_waits, bucket_s, *self._arguments):
@@ -131,8 +135,7 @@ async def count(
     """Deliveries of a span by bucket, and how fast its events had their outcome."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         span = await counted(connection, since, until, bucket_s)
-        deliveries, waits = await span.deliveries(bucket_s), await span.waits()
-    return deliveries, next(iter(waits.values()), Waits({}))
+        return await span.deliveries(bucket_s), await span.all_waits()
 
 
 async def longest_pending(

@@ -1,8 +1,9 @@
 -- Fills a scratch database with the past: what it would hold after so many deliveries. Never run on a real one.
 
 -- name: hurry
--- For a session that fills: no trigger and no foreign key looks at each row, and sorts have room.
-SET session_replication_role = replica; SET work_mem = '192MB'; SET maintenance_work_mem = '512MB';
+-- For a session that fills: no trigger and no foreign key looks at each row, sorts have room, and one day waits for
+-- another to have become a partition.
+SET session_replication_role = replica; SET lock_timeout = 0; SET work_mem = '192MB'; SET maintenance_work_mem = '512MB';
 
 -- name: drop_event_key
 -- The inbox's key is made again when all is in: random ids into a growing index are what costs most of a fill.

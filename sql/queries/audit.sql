@@ -66,12 +66,13 @@ ORDER BY id DESC
 LIMIT $5;
 
 -- name: find_open
--- The same whose event is in this open state.
+-- The same whose event is in this open state. Each event's deliveries are found by its id: an index on the log's own id
+-- would be read for every event again.
 SELECT l.id, l.received_at
 FROM webhook_event e
 JOIN webhook_log l ON l.event_id = e.event_id AND l.source = e.source AND l.verdict = 'ok' AND l.received_at >= e.received_at
 WHERE e.state = $4 AND e.state IN ('pending', 'parked', 'quarantined')
-  AND l.id < $1 AND l.received_at >= $2 AND l.received_at < $3
+  AND l.id + 0 < $1 AND l.received_at >= $2 AND l.received_at < $3
 ORDER BY l.id DESC
 LIMIT $5;
 

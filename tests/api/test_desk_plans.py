@@ -73,7 +73,6 @@ async def large(seed: Seed) -> Seed:
         (DESK.list_runs, (ID_MAX, 51), 51),
         (DESK.completeness_history, (100,), 100),
         (METRICS.sample_queue, (), 5),
-        (METRICS.sample_waits, (300.0,), 10),
         (METRICS.sample_run, (), 1),
         (ROLLUP.pending_by_bucket, (60.0, *span_of_time(None, None, None)), 1),
     ],

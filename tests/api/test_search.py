@@ -23,7 +23,8 @@ WITH made AS (
     INSERT INTO webhook_log (id, received_at, source, endpoint, verdict, event_id, event_type, object_id,
                              body, body_bytes, body_sha256, headers, source_ip, request_id, batch_ordinal)
     SELECT ((extract(epoch FROM at) * 1000)::bigint << 20) | n, at, 'stripe', 'stripe', verdict,
-           'evt_' || n % 150, 'type.' || n % 7, 'obj_' || n % 90, '', 0, '', '[]', ('192.0.2.' || n % 11)::inet, 'r', 0
+           'evt_' || n % 150, 'type.' || n % 7, 'obj_' || n % 90, '', 0, '', '[]',
+           ('192.0.2.' || n % 11)::inet, 'r', 0
     FROM made
     RETURNING id, received_at, source, event_id, verdict
 )
