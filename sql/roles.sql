@@ -32,6 +32,8 @@ REVOKE EXECUTE ON FUNCTION webhook_log_make_partitions(integer) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_drop_partitions(date) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION ledger_post() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION rollup_note_stale() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION rollup_tail() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rollup_tail() TO sluice_dashboard;
 REVOKE EXECUTE ON FUNCTION rollup_step(interval, integer) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) FROM PUBLIC;
 

@@ -28,9 +28,7 @@ SELECT minute, source, endpoint, verdict, sum(deliveries)::bigint AS deliveries,
 FROM (
     SELECT minute, source, endpoint, verdict, deliveries, body_bytes FROM delivery_minute
     UNION ALL
-    SELECT date_trunc('minute', received_at), source, endpoint, verdict, requests, body_bytes FROM webhook_log
-    WHERE received_at >= (SELECT rolled_until FROM rollup_progress)
-      AND id >= (SELECT first_log_id(rolled_until) FROM rollup_progress)
+    SELECT minute, source, endpoint, verdict, deliveries, body_bytes FROM rollup_tail()
 ) counted
 GROUP BY 1, 2, 3, 4;
 

@@ -5,13 +5,15 @@
 -- Makes the rest of this transaction plan every query for its values and by index: absent filters fold away. By index,
 -- because these queries show one page, and a table is read whole for a page only by mistake.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true),
-       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: plan_by_index_once
 -- Makes the rest of this transaction plan a query once per connection and by index only, which days it opens being seen
 -- when it runs: planning over some seventy partitions costs ten times what the answer costs. Tells the time as well.
 SELECT now(), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: find_any
 -- Places of deliveries that pass the filters, among the newest $5 of a span. The event is looked up for its delivery

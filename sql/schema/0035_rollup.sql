@@ -86,6 +86,25 @@ BEGIN
 END
 $$;
 
+-- The minutes that are not counted yet, from the log itself. A function, because its plan outlives the question: planning
+-- over all partitions costs more than the few minutes that are read.
+CREATE FUNCTION rollup_tail() RETURNS TABLE (
+    minute timestamptz, source text, endpoint text, verdict text, deliveries bigint, body_bytes numeric
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC'
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 AS $$
+#variable_conflict use_column
+DECLARE
+    counted_until timestamptz := (SELECT rolled_until FROM rollup_progress);
+BEGIN
+    RETURN QUERY
+    SELECT date_trunc('minute', l.received_at), l.source, l.endpoint, l.verdict, sum(l.requests), sum(l.body_bytes)
+    FROM webhook_log l
+    WHERE l.received_at >= counted_until AND l.id >= first_log_id(counted_until)
+    GROUP BY 1, 2, 3, 4;
+END
+$$;
+
 -- One step: counts what was announced, announces what comes next (at most `span`, about `rows_max` deliveries, a minute
 -- at least), then counts stale minutes anew for at most two seconds. Safe on any number of workers: one does it, the
 -- others go on. Returns whether it counted or announced anything.
