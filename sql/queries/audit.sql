@@ -68,13 +68,17 @@ ORDER BY id DESC
 LIMIT $5;
 
 -- name: find_open
--- The same whose event is in this open state. Each event's deliveries are found by its id: an index on the log's own id
--- would be read for every event again.
+-- The same whose event is in this open state. Each event's deliveries are found by its id and never the other way round:
+-- OFFSET 0 keeps the order of the join, `+ 0` the log's own key out of it.
 SELECT l.id, l.received_at
 FROM webhook_event e
-JOIN webhook_log l ON l.event_id = e.event_id AND l.source = e.source AND l.verdict = 'ok' AND l.received_at >= e.received_at
+CROSS JOIN LATERAL (
+    SELECT id, received_at FROM webhook_log
+    WHERE event_id = e.event_id AND source = e.source AND verdict = 'ok' AND received_at >= e.received_at
+      AND id + 0 < $1 AND received_at >= $2 AND received_at < $3
+    OFFSET 0
+) l
 WHERE e.state = $4 AND e.state IN ('pending', 'parked', 'quarantined')
-  AND l.id + 0 < $1 AND l.received_at >= $2 AND l.received_at < $3
 ORDER BY l.id DESC
 LIMIT $5;
 
