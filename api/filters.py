@@ -131,6 +131,8 @@ def postings_page(query: Mapping[str, str]) -> PostingsPage:
 WINDOW_FIELDS = frozenset(("window", "bucket"))
 WINDOW_MAX_S = 31 * 86_400
 """A longer look back belongs to the dashboards' SQL views."""
+WINDOW_OF_SECONDS_MAX_S = 3_600
+"""What was counted was counted by the minute: other buckets are read from the log itself."""
 BUCKETS_MAX = 1_500
 """Buckets of one answer: a minute each over a day, with room."""
 
@@ -142,6 +144,8 @@ def window(query: Mapping[str, str]) -> Window:
     bucket_s = reader.read("bucket", _duration_s) or 3_600
     if window_s > WINDOW_MAX_S:
         reader.faults.append(Detail("window", "must not be longer than 31d", "invalid"))
+    if bucket_s % 60 and window_s > WINDOW_OF_SECONDS_MAX_S:
+        reader.faults.append(Detail("bucket", "must be whole minutes in a window above 1h", "invalid"))
     if not reader.faults and window_s > bucket_s * BUCKETS_MAX:
         reader.faults.append(Detail("bucket", f"must leave at most {BUCKETS_MAX} buckets", "invalid"))
     reader.done()

@@ -16,6 +16,8 @@ from runtime import clock, telemetry
 
 wait_s_max = 5.0
 """An answer waits this long for a fresh run, then it shows the last one."""
+quick_s_max = 0.5
+"""After a run that took longer nobody waits for the next: a page must not become slow with the log."""
 pause_per_run_s = 9.0
 """Seconds of pause after each second of run: the checks take a tenth of the time at most."""
 
@@ -35,10 +37,13 @@ class Invariants:
         self._run = run
         self._task: asyncio.Task[None] | None = None
         self._last = Checked({}, None)
+        self._took_s = 0.0
         self._rest_until = 0.0
 
     async def latest(self) -> Checked:
         """A fresh result where one is to be had in time, else the last one."""
+        if self._took_s > quick_s_max:
+            return self.glance()
         if self._rest_until - time.monotonic() > wait_s_max:
             return self._last
         if self._task is None or self._task.done():
@@ -67,4 +72,5 @@ class Invariants:
         except Exception as error:  # noqa: BLE001 - whatever it was, the answer shows the last result and its time
             telemetry.logger().warning("invariants_not_checked", exc_info=error)
         ended = time.monotonic()
-        self._rest_until = ended + (ended - started) * pause_per_run_s
+        self._took_s = ended - started
+        self._rest_until = ended + self._took_s * pause_per_run_s

@@ -22,7 +22,7 @@ from api.errors import ApiError
 from api.filters import Page
 from api.replay import replayed
 from api.world import WORLD, access
-from db import desk, events, reads
+from db import desk, events, reads, search
 from db.events import Delivery
 from db.log_ids import span_of_ids, span_of_time
 from db.pool import type_connection
@@ -31,7 +31,9 @@ from db.reads import Access, DeliveryRow
 chunk_rows = 200
 """Deliveries of one commit: the bodies of so many are in memory at once, 50 MB at the worst."""
 matched_rows_max = 10_000
-"""Deliveries that one request looks at, some seconds of work; the answer's cursor goes on from there."""
+"""Deliveries that one request looks at, some seconds of work; the answer's cursor goes on from there, or from
+where its search has looked at its share.
+"""
 
 RESOLVED = "resolved"
 """The reason of an event that an operator took off the list."""
@@ -84,22 +86,18 @@ async def _replay(
     before_id = page.before_id
     while True:
         span = span_of_time(page.since, page.until, before_id)
-        try:
-            rows = await reads.list_deliveries(connection, page.narrowed, span, chunk_rows)
-        except TimeoutError:
-            raise ApiError(
-                503, "QUERY_TIMEOUT", "The search took too long; narrow it with since and until"
-            ) from None
+        found = await search.list_deliveries(connection, page.narrowed, span, chunk_rows)
+        rows = found.rows
         tally.matched += len(rows)
         wanted = [row for row in rows if _is_wanted(row, page, seen, tally)]
         deliveries = await _deliveries(request, connection, wanted, asked, tally)
         if deliveries and not dry_run:
             await events.append(connection, deliveries)
         tally.replayed += len(deliveries)
-        if len(rows) < chunk_rows:
+        before_id = rows[-1].id if len(rows) == chunk_rows else found.go_on_below
+        if before_id is None:
             return tally
-        before_id = rows[-1].id
-        if tally.matched >= matched_rows_max:
+        if found.go_on_below is not None or tally.matched >= matched_rows_max:
             tally.next_cursor = filters.encode_cursor(before_id)
             return tally
 

@@ -80,7 +80,9 @@ class DeliveryItem(Shape, kw_only=True):
 
 
 class DeliveryPage(Shape):
-    """One page, newest first; no `next_cursor`: it was the last."""
+    """One page, newest first; no `next_cursor`: it was the last. A page with a cursor may hold fewer items
+    than asked for, even none: a search without an index ends after its share, and goes on from there.
+    """
 
     items: list[DeliveryItem]
     next_cursor: str | None
@@ -108,11 +110,12 @@ class Bucket(Shape):
 
 
 class Latency(Shape):
-    """Seconds from receipt to outcome."""
+    """Seconds from receipt to outcome; quantiles may be off by this share of themselves."""
 
     events: int
     p50_s: float | None
     p99_s: float | None
+    accuracy: float
 
 
 class Stats(Shape):

@@ -2,41 +2,39 @@
 the past.
 
 Every size has a database of its own, filled first and then measured in turn. The last day holds the same
-number of
-deliveries in each, because a question about a day costs what the day holds; what grows is the history
-behind it.
+number of deliveries in each, because a question about a day costs what the day holds; what grows is the
+history behind it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from bench import bodies, inbox
-from bench.figures import Result, Table, median, per_round, shown
+from bench import bodies, inbox, past, questions
+from bench.figures import Result, Table, median, per_round, ratio, shown
 from bench.measured import Plan
-from bench.rig import RIG, Rig
-from db import events, explain, operations, pool, reads, status
-from db.log_ids import span_of_time
+from bench.past import GROWTH, Past
+from bench.rig import Rig
+from db import events, operations, pool, rollup
 from db.pool import type_connection
-from db.queries import Queries
 from runtime import clock, limits
 from workers.drain import Drainer
 
-GROWTH = Queries(str(Path(__file__).parent / "sql" / "growth.sql"))
 SIZES = (10_000, 1_000_000, 10_000_000)
 _SIZES_SMOKE = (1_000, 2_000)
 _DAYS = 60
 """Over so many past days the history is spread."""
 _LAST_DAY_ROWS = 5_000
-_PURCHASES_PER_ACCOUNT = 20
-_REPEATS = 10
-"""Audit queries take a fraction of a millisecond; one measurement is the mean of so many."""
+_WARM_ASKS = 3
+_REPEATS = 25
+"""Audit queries take a millisecond; one measurement is the median of so many."""
 
 
 @dataclass
@@ -61,46 +59,34 @@ async def run(rig: Rig, plan: Plan) -> Result:
     worlds = []
     for rows in sizes:
         world = _World(rows, await rig.database(), midnight, days)
-        await _fill(rig, world, plan)
+        last_day = _SIZES_SMOKE[0] // 2 if plan.smoke else _LAST_DAY_ROWS
+        await past.fill(
+            rig,
+            world.dsn,
+            Past(rows, days, last_day, midnight),
+            functools.partial(plan.show, f"fill {rows:,}"),
+        )
         worlds.append(world)
     await rig.checkpoint()
     for number in range(plan.rounds):
-        for place, world in enumerate(worlds):
-            plan.show("growth", number * len(worlds) + place, plan.rounds * len(worlds))
-            await _measure(rig, world, number, plan)
+        plan.show("growth", number, plan.rounds)
+        # Where each begins another time, none is always the one that comes after the largest.
+        await _measure(rig, worlds[number % len(worlds) :] + worlds[: number % len(worlds)], number, plan)
     plan.show("growth", 1, 1)
     return _result(worlds)
 
 
-async def _fill(rig: Rig, world: _World, plan: Plan) -> None:
-    """The history, day by day, then yesterday with the same rows in every world."""
-    per_day = max(1, (world.rows - min(world.rows // 2, _LAST_DAY_ROWS)) // world.days)
-    last_day = min(_SIZES_SMOKE[0] // 2 if plan.smoke else _LAST_DAY_ROWS, world.rows)
-    accounts = max(10, world.rows // 10 // _PURCHASES_PER_ACCOUNT)
-    async with rig.connected(world.dsn) as connection:
-        await connection.execute(GROWTH.fill_accounts, accounts, timeout=600)
-        for ago in range(world.days + 1, 0, -1):
-            plan.show(f"fill {world.rows:,}", world.days + 1 - ago, world.days + 1)
-            day = world.midnight - timedelta(days=ago)
-            rows = last_day if ago == 1 else per_day
-            await connection.execute(
-                GROWTH.make_day.format(
-                    name=f"{day:%Y%m%d}",
-                    day=f"{day:%Y-%m-%d}",
-                    next_day=f"{day + timedelta(days=1):%Y-%m-%d}",
-                )
-            )
-            await connection.execute(GROWTH.fill_day, rows, day, timeout=600)
-            await connection.execute(GROWTH.fill_purchases, max(1, rows // 10), day, accounts, timeout=600)
-        await connection.execute(RIG.settle, timeout=600)
-
-
-async def _measure(rig: Rig, world: _World, number: int, plan: Plan) -> None:
-    async with rig.connected(world.dsn) as connection:
-        await _receive(connection, world, plan.count(2_000, 400))
-        await _ask(connection, world)
-        await _retain(connection, world, number)
-    await _apply(rig, world, plan.count(1_500, 200))
+async def _measure(rig: Rig, worlds: Sequence[_World], number: int, plan: Plan) -> None:
+    for world in worlds:
+        async with rig.connected(world.dsn) as connection:
+            await _receive(connection, world, plan.count(2_000, 400))
+        await _roll_up(rig, world)
+    await _ask(worlds)
+    for world in worlds:
+        await _apply(rig, world, plan.count(1_500, 200))
+    for world in worlds:
+        async with rig.connected(world.dsn) as connection:
+            await _retain(connection, world, number)
 
 
 async def _receive(connection: type_connection, world: _World, rows: int) -> None:
@@ -116,7 +102,7 @@ async def _apply(rig: Rig, world: _World, rows: int) -> None:
     async with rig.connected(world.dsn) as connection:
         first = secrets.randbelow(9_000_000) * 10
         await inbox.fill(connection, bodies.mixed(secrets.token_hex(4), first, rows))
-    connections = await pool.create_pool(world.dsn, "sluice_worker", "sluice-bench", size_max=1)
+    connections = await pool.create_pool(world.dsn, "sluice_worker", "sluice-bench", size_max=2)
     try:
         began = time.monotonic()
         counts = await Drainer(connections, {}).run_once()
@@ -125,37 +111,42 @@ async def _apply(rig: Rig, world: _World, rows: int) -> None:
         await connections.close()
 
 
-async def _ask(connection: type_connection, world: _World) -> None:
-    since = world.midnight - timedelta(days=1)
-    delivery = await connection.fetchrow(GROWTH.a_delivery, since)
-    purchase = await connection.fetchrow(GROWTH.a_purchase)
-    assert delivery is not None and purchase is not None  # noqa: PT018 - both are the fill's promise
-    everything = span_of_time(None, None, None)
-    narrowed = reads.DeliveryFilter
+async def _ask(worlds: Sequence[_World]) -> None:
+    """As the API asks: in its role, over a connection that has asked before, as those of its pool have.
 
-    def listed(wanted: reads.DeliveryFilter) -> Callable[[], Awaitable[object]]:
-        return lambda: reads.list_deliveries(connection, wanted, everything, 50)
+    Each question goes to one database after the other, so that what else the machine does hits all alike.
+    """
+    async with contextlib.AsyncExitStack() as connections:
+        asked = []
+        for world in worlds:
+            api = await pool.connect(world.dsn, "sluice_api", "sluice-bench")
+            connections.push_async_callback(api.close)
+            dashboards = await pool.connect(world.dsn, "sluice_dashboard", "sluice-bench")
+            connections.push_async_callback(dashboards.close)
+            asked.append(
+                {
+                    **await questions.of_api(api, world.midnight),
+                    **questions.of_dashboards(dashboards, world.midnight),
+                    **await questions.of_console(api, world.midnight),
+                }
+            )
+        for what in asked[0]:
+            took: list[list[float]] = [[] for _ in worlds]
+            for repeat in range(_WARM_ASKS + _REPEATS):
+                for each, questions_of_world in zip(took, asked, strict=True):
+                    began = time.monotonic()
+                    await questions_of_world[what]()
+                    if repeat >= _WARM_ASKS:
+                        each.append((time.monotonic() - began) * 1e3)
+            for world, each in zip(worlds, took, strict=True):
+                world.add(what, median(each))
 
-    questions: dict[str, Callable[[], Awaitable[object]]] = {
-        "latest 50, ms": listed(narrowed()),
-        "latest 50 of a type, ms": listed(narrowed(event_type="customer.updated")),
-        "latest 50 refused, ms": listed(narrowed(verdict="bad_sig")),
-        "by event id, ms": listed(narrowed(event_id=delivery["event_id"])),
-        "by object id, ms": listed(narrowed(object_id=delivery["object_id"])),
-        "one delivery's story, ms": lambda: reads.read_story(connection, delivery["id"]),
-        "explain a purchase, ms": lambda: explain.read_object(
-            connection, "checkout_session", purchase["id"], None
-        ),
-        "explain an account, ms": lambda: explain.read_account(connection, purchase["account_id"]),
-        "status, ms": lambda: status.read_status(connection),
-        "counts of a day, ms": lambda: reads.count_deliveries(connection, since, world.midnight, 3_600.0),
-    }
-    for what, ask in questions.items():
-        await ask()
-        began = time.monotonic()
-        for _ in range(_REPEATS):
-            await ask()
-        world.add(what, (time.monotonic() - began) / _REPEATS * 1e3)
+
+async def _roll_up(rig: Rig, world: _World) -> None:
+    """What a sweep does of it every few seconds: announce, then count."""
+    async with rig.connected(world.dsn) as connection:
+        for _ in range(2):
+            await rollup.step(connection)
 
 
 async def _retain(connection: type_connection, world: _World, number: int) -> None:
@@ -186,15 +177,18 @@ def _key(what: str) -> str:
 def _result(worlds: list[_World]) -> Result:
     smallest, largest = worlds[0], worlds[-1]
     ratios: dict[str, float | None] = {
-        _key(what): round(median(largest.costs[what]) / median(smallest.costs[what]), 3)
-        for what in smallest.costs
+        _key(what): ratio(largest.costs[what], smallest.costs[what]) for what in smallest.costs
     }
     rows = [
         (what, *(shown(median(world.costs[what])) for world in worlds), shown(ratios[_key(what)]))
         for what in smallest.costs
     ]
     columns = ("work", *(f"{world.rows:,} rows" for world in worlds), "largest / smallest")
-    notes = (f"History over {smallest.days} days; the last day holds the same in each.",)
+    notes = (
+        f"History over {smallest.days} days; last day and quarantine hold the same in each.",
+        "Bodies of the past hold two bytes; four deliveries are of one object, one in ten is a purchase.",
+        "Medians of the rounds; the last column is the median of the rounds' own ratios.",
+    )
     return Result(
         "growth",
         ratios,

@@ -13,11 +13,13 @@ from uuid import UUID
 
 import msgspec
 
+from db import rollup
 from db.findings import Order
 from db.log_ids import ID_MAX
 from db.pool import type_connection
 from db.queries import Queries
-from db.reads import AUDIT, MovementRow, Payload, movement_row
+from db.reads import AUDIT, MovementRow, Payload, by_index, movement_row
+from db.rollup import DeliveryCount, Waits
 
 DESK = Queries("desk.sql")
 
@@ -95,25 +97,6 @@ class QuarantinedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """Deliveries of one bucket of time with one verdict."""
-
-    bucket: datetime
-    verdict: str
-    deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Seconds from receipt to outcome of one bucket's events; None where none has an outcome yet."""
-
-    bucket: datetime
-    p50_s: float | None
-    p99_s: float | None
-    longest_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Completeness:
     """What share (0 to 1) of a source's events a run found here."""
 
@@ -124,10 +107,11 @@ class Completeness:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What the overview draws."""
+    """What the overview draws; `pending`: seconds that the oldest pending event of a bucket has waited."""
 
-    traffic: list[Traffic]
-    waits: list[Wait]
+    traffic: list[DeliveryCount]
+    waits: dict[datetime, Waits]
+    pending: dict[datetime, float]
     completeness: list[Completeness]
 
 
@@ -176,7 +160,7 @@ async def read_payloads(
 ) -> dict[int, Payload]:
     """Exact bytes and headers of deliveries that were all received in this span, by id."""
     async with connection.transaction(readonly=True):
-        await connection.execute(AUDIT.plan_for_these_values)
+        await by_index(connection)
         rows = await connection.fetch(DESK.read_payloads, list(log_ids), received_from, received_until)
     return {row["id"]: Payload(row["body"], row["headers"]) for row in rows}
 
@@ -228,15 +212,16 @@ async def read_series(
 ) -> Series:
     """Deliveries and waits of a span by bucket, and what the latest runs measured."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute(AUDIT.plan_for_these_values)
-        traffic = await connection.fetch(DESK.traffic_by_bucket, since, until, bucket_s)
-        waits = await connection.fetch(DESK.waits_by_bucket, since, until, bucket_s)
-        completeness = await connection.fetch(DESK.completeness_history, runs_of_history_max)
-    return Series(
-        [Traffic(*row) for row in traffic],
-        [Wait(*row) for row in waits],
-        [Completeness(*row) for row in completeness],
-    )
+        span = await rollup.counted(connection, since, until, bucket_s)
+        return Series(
+            await span.deliveries(bucket_s),
+            await span.waits(bucket_s),
+            await rollup.longest_pending(connection, since, until, bucket_s),
+            [
+                Completeness(*row)
+                for row in await connection.fetch(DESK.completeness_history, runs_of_history_max)
+            ],
+        )
 
 
 async def list_balances(
@@ -253,5 +238,9 @@ async def list_postings(
     connection: type_connection, account_id: str, before_id: int | None, rows_max: int
 ) -> list[MovementRow]:
     """Movements of money on one account, newest first."""
-    rows = await connection.fetch(DESK.desk_postings_of_account, account_id, before_id or ID_MAX, rows_max)
+    async with connection.transaction(readonly=True):
+        await by_index(connection)
+        rows = await connection.fetch(
+            DESK.desk_postings_of_account, account_id, before_id or ID_MAX, rows_max
+        )
     return [movement_row(row) for row in rows]

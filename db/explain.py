@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from db.pool import type_connection
-from db.reads import AUDIT, MovementRow, TransitionRow, movement_row
+from db.reads import AUDIT, MovementRow, TransitionRow, by_index, movement_row
 
 history_rows_max = 5_000
 """Newest transitions, and newest movements, of one answer: some megabytes of JSON."""
@@ -67,6 +67,7 @@ OBJECT_KINDS = frozenset(_OBJECT_QUERIES)
 async def read_account(connection: type_connection, account_id: str) -> tuple[AccountRow, History] | None:
     """An account with the history of itself and of what belongs to it; None when it does not exist."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await by_index(connection)
         row = await _account(connection, account_id)
         if row is None:
             return None
@@ -100,6 +101,7 @@ async def read_object(
     """Objects of this kind and id with their history: one per source, or that of `source`."""
     found = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await by_index(connection)
         for row in await connection.fetch(_OBJECT_QUERIES[kind], object_id):
             if source is not None and row["source"] != source:
                 continue

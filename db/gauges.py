@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from db import rollup
 from db.pool import type_connection
 from db.queries import Queries
-from db.reads import AUDIT
+from db.reads import AUDIT, by_index
 from db.status import ProcessRow, process_row
 
 METRICS = Queries("metrics.sql")
@@ -78,7 +80,6 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(AUDIT.plan_for_these_values)
         queue = await connection.fetchrow(METRICS.sample_queue)
-        waits = await connection.fetchrow(METRICS.sample_waits, waits_window_s)
         stuck = await connection.fetchrow(
             METRICS.sample_stuck,
             patience.refund_orphan_s,
@@ -90,8 +91,17 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
         alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
         run = await connection.fetchrow(METRICS.sample_run)
         processes = [process_row(row) for row in await connection.fetch(AUDIT.list_processes)]
+        now = await by_index(connection)
+        span = await rollup.counted(connection, now - timedelta(seconds=waits_window_s), now, 60.0)
+        waits = await span.all_waits()
     assert queue is not None
-    assert waits is not None
     assert stuck is not None
     ended = None if run is None else Run(**{**run, "counts": msgspec.json.decode(run["counts"])})
-    return Gauges(Queue(*queue), (waits["p50_s"], waits["p99_s"]), Stuck(*stuck), alerts, ended, processes)
+    return Gauges(
+        Queue(*queue),
+        (waits.quantile_s(0.5), waits.quantile_s(0.99)),
+        Stuck(*stuck),
+        alerts,
+        ended,
+        processes,
+    )

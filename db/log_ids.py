@@ -15,6 +15,7 @@ ID_MAX = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_US = timedelta(microseconds=1)
 
 
 class Span(NamedTuple):
@@ -53,6 +54,28 @@ def span_of_time(since: datetime | None, until: datetime | None, before_id: int 
         id_until = min(id_until, before_id)
         received_until = min(received_until, _time_of(before_id) + 2 * _MS)
     return Span(id_from, id_until, received_from, received_until)
+
+
+def below(span: Span, before_id: int) -> Span:
+    """The part of a span whose ids are below this one."""
+    return Span(
+        span.id_from,
+        min(span.id_until, before_id),
+        span.received_from,
+        min(span.received_until, _time_of(before_id) + 2 * _MS),
+    )
+
+
+def newest_day(span: Span, now: datetime) -> tuple[Span, Span]:
+    """The part of a span on its newest day (UTC) up to `now`, with anything later, and the rest before it."""
+    last = max(min(span.received_until - _US, now), _EPOCH)
+    midnight = last.replace(hour=0, minute=0, second=0, microsecond=0)
+    if midnight <= span.received_from:
+        return span, span._replace(received_until=span.received_from)
+    return (
+        span._replace(id_from=max(span.id_from, _first_id_at(midnight - _MS)), received_from=midnight),
+        span._replace(id_until=min(span.id_until, _first_id_at(midnight + 2 * _MS)), received_until=midnight),
+    )
 
 
 def _time_of(log_id: int) -> datetime:

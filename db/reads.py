@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 
 from db import events
-from db.log_ids import Span, span_of_id
+from db.log_ids import span_of_id
 from db.pool import type_connection
 from db.queries import Queries
 
@@ -192,21 +192,25 @@ def movement_row(row: asyncpg.Record) -> MovementRow:
     return MovementRow(at=values.pop("posted_at"), legs=legs, **values)
 
 
-async def list_deliveries(
-    connection: type_connection, narrowed: DeliveryFilter, span: Span, rows_max: int
-) -> list[DeliveryRow]:
-    """Deliveries of a span that pass the filter, newest first."""
-    async with connection.transaction(readonly=True):
-        await connection.execute(AUDIT.plan_for_these_values)
-        return await _deliveries(connection, narrowed, span, rows_max)
+async def by_index(connection: type_connection) -> datetime:
+    """Plan what follows in this transaction once and by index; returns the database's time."""
+    now: datetime = await connection.fetchval(AUDIT.plan_by_index_once)
+    return now
 
 
-async def _deliveries(
-    connection: type_connection, narrowed: DeliveryFilter, span: Span, rows_max: int
+async def deliveries_at(
+    connection: type_connection, places: Sequence[tuple[int, datetime]], narrowed: DeliveryFilter
 ) -> list[DeliveryRow]:
+    """Deliveries at these places (id, time of receipt) that pass the filter, newest first."""
+    if not places:
+        return []
+    ids, times = [place[0] for place in places], [place[1] for place in places]
     rows = await connection.fetch(
         AUDIT.list_deliveries,
-        *span,
+        ids,
+        times,
+        min(times),
+        max(times),
         narrowed.source,
         narrowed.endpoint,
         narrowed.origin,
@@ -217,7 +221,6 @@ async def _deliveries(
         narrowed.object_id,
         narrowed.ip,
         narrowed.reason,
-        rows_max,
     )
     return [DeliveryRow(*row) for row in rows]
 
@@ -229,13 +232,14 @@ async def read_delivery(connection: type_connection, log_id: int) -> tuple[Deliv
 
 
 async def _delivery(connection: type_connection, log_id: int) -> tuple[DeliveryRow, Payload] | None:
-    await connection.execute(AUDIT.plan_for_these_values)
+    await by_index(connection)
     span = span_of_id(log_id)
-    found = await _deliveries(connection, DeliveryFilter(), span, 1)
     payload = await connection.fetchrow(AUDIT.read_payload, log_id, span.received_from, span.received_until)
-    if not found or payload is None:
+    if payload is None:
         return None
-    return found[0], Payload(*payload)
+    received_at, body, headers = payload
+    found = await deliveries_at(connection, [(log_id, received_at)], DeliveryFilter())
+    return found[0], Payload(body, headers)
 
 
 async def read_story(connection: type_connection, log_id: int) -> Story | None:
@@ -297,38 +301,6 @@ async def append_one(connection: type_connection, delivery: events.Delivery) -> 
         )
     assert row is not None, "a delivery with verdict ok always has an event"
     return Appended(*row)
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryCount:
-    """Deliveries of one bucket of time, source, verdict and event state (None: refused)."""
-
-    bucket: datetime
-    source: str
-    verdict: str
-    state: str | None
-    deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Seconds from receipt to outcome over so many events; None where there were none."""
-
-    events: int
-    p50_s: float | None
-    p99_s: float | None
-
-
-async def count_deliveries(
-    connection: type_connection, since: datetime, until: datetime, bucket_s: float
-) -> tuple[list[DeliveryCount], Latency]:
-    """Deliveries of a span by bucket, and how fast its events had their outcome."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute(AUDIT.plan_for_these_values)
-        counts = await connection.fetch(AUDIT.count_deliveries, since, until, bucket_s)
-        latency = await connection.fetchrow(AUDIT.measure_apply_latency, since, until)
-    assert latency is not None
-    return [DeliveryCount(*row) for row in counts], Latency(*latency)
 
 
 async def answers(connection: type_connection) -> bool:

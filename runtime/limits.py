@@ -97,6 +97,10 @@ lock_timeout_ms = 2_000
 idle_in_transaction_timeout_ms = 10_000
 partitions_ahead_days = 7
 """Daily partitions made in advance; a default partition catches what falls outside."""
+rollup_span_s = 3_600
+"""Time that one step of the roll-up counts at most, seconds: it has fallen behind then, and catches up."""
+rollup_rows_max = 50_000
+"""Deliveries that one step counts, about, but never less than a minute of them: half a second of work."""
 retention_batch_rows = 10_000
 retention_pause_s = 0.1
 

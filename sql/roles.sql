@@ -34,6 +34,10 @@ REVOKE EXECUTE ON FUNCTION webhook_log_keep_bodies_inline(text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION ledger_post() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_fill_inbox() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION checkout_session_refers(), checkout_session_keeps() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION rollup_note_stale() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION rollup_tail() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rollup_tail() TO sluice_dashboard;
+REVOKE EXECUTE ON FUNCTION rollup_step(interval, integer) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_event_resolve(text, text, bigint, text, text) FROM PUBLIC;
 
 -- The receiver appends to the log, column by column: it can forge neither an id nor a time, and reads nothing back. The
@@ -53,10 +57,11 @@ GRANT INSERT ON event_note, account, ledger_transaction, ledger_posting, state_t
 GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscription_invoice, orders, license,
     seller_transfer, alert TO sluice_worker;
 GRANT INSERT, UPDATE, DELETE ON process_heartbeat TO sluice_worker, sluice_reconciler, sluice_api;
-GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer) TO sluice_worker;
+GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer), rollup_step(interval, integer) TO sluice_worker;
 
--- Retention removes payloads and nothing else.
+-- Retention removes payloads, and what was counted of them, and nothing else.
 GRANT SELECT (id, received_at), DELETE ON webhook_log TO sluice_retention;
+GRANT SELECT (minute), DELETE ON delivery_minute, wait_minute TO sluice_retention;
 GRANT SELECT (log_id, state) ON webhook_event TO sluice_retention;
 GRANT EXECUTE ON FUNCTION webhook_log_drop_partitions(date) TO sluice_retention;
 

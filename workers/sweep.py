@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
 
-from db import events, operations, pool
+from db import events, operations, pool, rollup
 from db.pool import type_pool
 from runtime import clock, limits, process
 from runtime.settings import Settings
@@ -35,6 +35,7 @@ class Sweep:
                 connection, "worker", process.instance(), self._started_at, self._drainer.counts
             )
             await operations.forget_heartbeats(connection)
+            await rollup.step(connection)
         self._drainer.wake.set()
         return +counts
 
@@ -66,6 +67,7 @@ class Retention:
             ):
                 deleted += batch
                 await asyncio.sleep(limits.retention_pause_s)
+            await rollup.forget(retiring, keep_from)
         finally:
             await retiring.close()
         return +Counter(partitions_made=made, partitions_dropped=dropped, rows_deleted=deleted)

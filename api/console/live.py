@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -60,12 +61,18 @@ def view(found: Series, since_s: int, until_s: int, bucket_s: int) -> dict[str, 
     """
     axis = list(range(since_s, until_s + 1, bucket_s))
     verdicts = sorted({row.verdict for row in found.traffic}, key=lambda verdict: (verdict != "ok", verdict))
-    counts = {(int(row.bucket.timestamp()), row.verdict): row.deliveries for row in found.traffic}
-    waits = {int(row.bucket.timestamp()): row for row in found.waits}
+    counts = Counter[tuple[int, str]]()
+    for row in found.traffic:
+        counts[int(row.bucket.timestamp()), row.verdict] += row.deliveries
+    waits = {int(bucket.timestamp()): each for bucket, each in found.waits.items()}
+    pending = {int(bucket.timestamp()): seconds for bucket, seconds in found.pending.items()}
     sources = sorted({row.source for row in found.completeness})
     shares = {(int(row.at.timestamp()), row.source): row.share for row in found.completeness}
     measured = sorted({at for at, _ in shares})
-    by_verdict = {verdict: [counts.get((at, verdict), 0) for at in axis] for verdict in verdicts}
+    by_verdict = {verdict: [counts[at, verdict] for at in axis] for verdict in verdicts}
+    median, worst, longest = (
+        {at: each.quantile_s(share) for at, each in waits.items()} for share in (0.5, 0.99, 1.0)
+    )
     return {
         "bucket_s": bucket_s,
         "axis": axis,
@@ -74,10 +81,14 @@ def view(found: Series, since_s: int, until_s: int, bucket_s: int) -> dict[str, 
         },
         "verdicts": by_verdict,
         "latency": {
-            "p50": [waits[at].p50_s if at in waits else None for at in axis],
-            "p99": [waits[at].p99_s if at in waits else None for at in axis],
+            "p50": [median.get(at) for at in axis],
+            "p99": [worst.get(at) for at in axis],
         },
-        "pending": {"longest wait": [waits[at].longest_s if at in waits else None for at in axis]},
+        "pending": {
+            "longest wait": [
+                max(filter(None, (longest.get(at), pending.get(at))), default=None) for at in axis
+            ]
+        },
         "completeness": {
             "axis": measured,
             "sources": {source: [shares.get((at, source)) for at in measured] for source in sources},

@@ -50,6 +50,7 @@ async def list_deliveries(request: web.Request) -> web.Response:
         "deliveries.html",
         200 if fault is None else fault.status,
         found=found,
+        rows=int(wanted.get("limit", ROWS)) if fault is None else ROWS,
         wanted=wanted,
         fault=fault,
         next_url=next_url,

@@ -2,11 +2,94 @@
 -- Reads only, but for the record of who asked.
 
 -- name: plan_for_these_values
--- Makes the rest of this transaction plan every query for its values: absent filters fold away, indexes come into play.
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
+-- Makes the rest of this transaction plan every query for its values and by index: absent filters fold away. By index,
+-- because these queries show one page, and a table is read whole for a page only by mistake.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true);
+
+-- name: plan_by_index_once
+-- Makes the rest of this transaction plan a query once per connection and by index only, which days it opens being seen
+-- when it runs: planning over some seventy partitions costs ten times what the answer costs. Tells the time as well.
+SELECT now(), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true);
+
+-- name: find_any
+-- Places of deliveries that pass the filters, among the newest $5 of a span. The event is looked up for its delivery
+-- alone, and only where it is asked about.
+SELECT l.id, l.received_at
+FROM (
+    SELECT * FROM webhook_log
+    WHERE id >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4
+    ORDER BY id DESC
+    LIMIT $5
+) l
+WHERE ($6::text IS NULL OR l.source = $6)
+  AND ($7::text IS NULL OR l.endpoint = $7)
+  AND ($8::text IS NULL OR l.origin = $8)
+  AND ($9::text IS NULL OR l.verdict = $9)
+  AND ($10::text IS NULL OR l.event_type = $10)
+  AND ($11::text IS NULL OR l.source_ip <<= $11::text::inet)
+  AND ($12::text IS NULL AND $13::text IS NULL OR (
+      SELECT ($12 IS NULL OR e.state = $12) AND ($13 IS NULL OR e.reason = $13) FROM webhook_event e
+      WHERE l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id))
+ORDER BY l.id DESC
+LIMIT $14;
+
+-- name: look_back
+-- How many deliveries of a span there are among its newest $5, and the id of the oldest of these.
+SELECT count(*) AS deliveries, min(id) AS oldest_id FROM (
+    SELECT id FROM webhook_log
+    WHERE id >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4
+    ORDER BY id DESC
+    LIMIT $5
+) newest;
+
+-- name: find_by_event
+-- Places of the newest deliveries between two times and below an id with this event id, claimed or proven.
+SELECT id, received_at FROM webhook_log
+WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND event_id = $4
+ORDER BY id DESC
+LIMIT $5;
+
+-- name: find_by_object
+-- The same about this object.
+SELECT id, received_at FROM webhook_log
+WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND object_id = $4
+ORDER BY id DESC
+LIMIT $5;
+
+-- name: find_refused
+-- The same refused with this verdict.
+SELECT id, received_at FROM webhook_log
+WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND verdict = $4 AND verdict <> 'ok'
+ORDER BY id DESC
+LIMIT $5;
+
+-- name: find_open
+-- The same whose event is in this open state. Each event's deliveries are found by its id and never the other way round:
+-- OFFSET 0 keeps the order of the join, `+ 0` the log's own key out of it.
+SELECT l.id, l.received_at
+FROM webhook_event e
+CROSS JOIN LATERAL (
+    SELECT id, received_at FROM webhook_log
+    WHERE event_id = e.event_id AND source = e.source AND verdict = 'ok' AND received_at >= e.received_at
+      AND id + 0 < $1 AND received_at >= $2 AND received_at < $3
+    OFFSET 0
+) l
+WHERE e.state = $4 AND e.state IN ('pending', 'parked', 'quarantined')
+ORDER BY l.id DESC
+LIMIT $5;
+
+-- name: count_open
+-- How many events are in this open state, counted up to a limit.
+SELECT count(*) FROM (
+    SELECT FROM webhook_event WHERE state = $1 AND state IN ('pending', 'parked', 'quarantined') LIMIT $2
+) o;
 
 -- name: list_deliveries
--- Deliveries by filter, newest first; ids run with time, so the two ranges say the same and one of them prunes days.
+-- The deliveries at these places, all between two times, that pass the filter; newest first.
 SELECT l.id, l.received_at, l.source, l.endpoint, l.origin, l.verdict, l.secret_id, l.signed_at,
        l.event_id, l.event_type, l.object_id, l.body_bytes, l.body_sha256, host(l.source_ip) AS source_ip,
        l.user_agent, l.request_id, l.actor, l.requests,
@@ -14,10 +97,10 @@ SELECT l.id, l.received_at, l.source, l.endpoint, l.origin, l.verdict, l.secret_
        e.log_id AS first_log_id, e.received_at AS first_received_at,
        (SELECT coalesce(n.detail, '') FROM event_note n WHERE n.log_id = l.id AND n.what = 'conflict' ORDER BY n.id LIMIT 1)
            AS conflict_detail
-FROM webhook_log l
+FROM unnest($1::bigint[], $2::timestamptz[]) AS place (id, received_at)
+JOIN webhook_log l ON l.id = place.id AND l.received_at = place.received_at
 LEFT JOIN webhook_event e ON l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id
-WHERE l.id >= $1 AND l.id < $2
-  AND l.received_at >= $3 AND l.received_at < $4
+WHERE l.received_at >= $3 AND l.received_at <= $4
   AND ($5::text IS NULL OR l.source = $5)
   AND ($6::text IS NULL OR l.endpoint = $6)
   AND ($7::text IS NULL OR l.origin = $7)
@@ -28,12 +111,11 @@ WHERE l.id >= $1 AND l.id < $2
   AND ($12::text IS NULL OR l.object_id = $12)
   AND ($13::text IS NULL OR l.source_ip <<= $13::text::inet)
   AND ($14::text IS NULL OR e.reason = $14)
-ORDER BY l.id DESC
-LIMIT $15;
+ORDER BY l.id DESC;
 
 -- name: read_payload
--- Exact bytes and allow-listed headers of one delivery.
-SELECT body, headers FROM webhook_log WHERE id = $1 AND received_at >= $2 AND received_at < $3;
+-- Exact bytes and allow-listed headers of one delivery, and when it came.
+SELECT received_at, body, headers FROM webhook_log WHERE id = $1 AND received_at >= $2 AND received_at < $3;
 
 -- name: log_access
 -- Who asked for what; written before the answer.
@@ -265,22 +347,3 @@ SELECT name, count(*) AS open FROM alert WHERE resolved_at IS NULL GROUP BY name
 -- The reconcile run that was started last.
 SELECT id::text, requested_by, phases, dry_run, status, started_at, finished_at, counts::text
 FROM reconcile_run ORDER BY started_at DESC LIMIT 1;
-
--- name: count_deliveries
--- Deliveries by bucket of time, source, verdict and state; counted refusals included.
-SELECT date_bin(make_interval(secs => $3), l.received_at, timestamptz '2000-01-01 00:00:00Z') AS bucket,
-       l.source, l.verdict, e.state, sum(l.requests) AS deliveries
-FROM webhook_log l
-LEFT JOIN webhook_event e ON l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id
-WHERE l.received_at >= $1 AND l.received_at < $2
-GROUP BY 1, 2, 3, 4
-ORDER BY 1, 2, 3, 4;
-
--- name: measure_apply_latency
--- Seconds from receipt to outcome of the events first received in this span.
-SELECT count(*) AS events,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p50_s,
-       percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p99_s
-FROM webhook_log l
-JOIN webhook_event e ON e.source = l.source AND e.event_id = l.event_id AND e.log_id = l.id
-WHERE l.received_at >= $1 AND l.received_at < $2 AND l.verdict = 'ok' AND e.applied_at IS NOT NULL;

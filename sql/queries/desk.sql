@@ -71,28 +71,6 @@ WHERE e.state = 'quarantined' AND ($1::text IS NULL OR e.reason = $1) AND e.log_
 ORDER BY e.log_id DESC
 LIMIT $3;
 
--- name: traffic_by_bucket
--- Deliveries per bucket of time and verdict; counted refusals included.
-SELECT date_bin(make_interval(secs => $3), l.received_at, timestamptz '2000-01-01 00:00:00Z') AS bucket,
-       l.verdict, sum(l.requests)::bigint AS deliveries
-FROM webhook_log l
-WHERE l.received_at >= $1 AND l.received_at < $2
-GROUP BY 1, 2
-ORDER BY 1, 2;
-
--- name: waits_by_bucket
--- Per bucket of receipt: seconds from receipt to outcome, and the longest wait, of events still without one included.
-SELECT date_bin(make_interval(secs => $3), l.received_at, timestamptz '2000-01-01 00:00:00Z') AS bucket,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p50_s,
-       percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p99_s,
-       max(CASE WHEN e.state = 'pending' THEN extract(epoch FROM now() - e.received_at)
-                ELSE extract(epoch FROM e.applied_at - e.received_at) END)::double precision AS longest_s
-FROM webhook_log l
-JOIN webhook_event e ON e.source = l.source AND e.event_id = l.event_id AND e.log_id = l.id
-WHERE l.received_at >= $1 AND l.received_at < $2 AND l.verdict = 'ok'
-GROUP BY 1
-ORDER BY 1;
-
 -- name: completeness_history
 -- What share of the PSP's events the latest runs found here, per source; runs that did not measure it are left out.
 SELECT r.finished_at, c.key AS source, c.value::double precision AS share

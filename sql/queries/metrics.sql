@@ -10,15 +10,6 @@ SELECT (SELECT count(*) FROM webhook_event WHERE state = 'pending') AS pending,
        coalesce((SELECT extract(epoch FROM now() - received_at)::double precision FROM webhook_event
                  WHERE state = 'pending' ORDER BY log_id LIMIT 1), 0) AS oldest_pending_s;
 
--- name: sample_waits
--- Seconds from receipt to outcome of what was received in the last minutes.
-SELECT count(e.applied_at) AS events,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p50_s,
-       percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM e.applied_at - e.received_at)) AS p99_s
-FROM webhook_log l
-JOIN webhook_event e ON e.source = l.source AND e.event_id = l.event_id AND e.log_id = l.id
-WHERE l.received_at >= now() - make_interval(secs => $1) AND l.verdict = 'ok';
-
 -- name: sample_stuck
 -- Objects that wait at their PSP for longer than they should, by kind.
 SELECT (SELECT count(*) FROM webhook_event

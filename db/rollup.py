@@ -1,0 +1,146 @@
+"""Counts over the log by the minute: has them counted, and reads them; never a count that grows with the
+log.
+
+A closed minute is counted once, and anew when one of its events changes late; until then, one sweep at most,
+its states are those of before. What is younger than the last counted minute is read from the log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from db.log_ids import Span, span_of_time
+from db.pool import type_connection
+from db.queries import Queries
+from db.reads import by_index
+from runtime import limits
+
+ROLLUP = Queries("rollup.sql")
+
+_MINUTE = timedelta(minutes=1)
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+"""Buckets lie on whole multiples since then."""
+_WHOLE_S = 4e9
+"""A bucket that holds every time there is."""
+_CLASS_GROWS = 1.04
+_CLASS_FIRST_S = 0.0001
+"""The classes of waits are those of `wait_class` in `sql/schema/0035_rollup.sql`."""
+wait_accuracy = 0.02
+"""How far a quantile of waits can be off: the middle of its class stands for all that is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCount:
+    """Deliveries of one bucket of time, source, verdict and event state (None: refused)."""
+
+    bucket: datetime
+    source: str
+    verdict: str
+    state: str | None
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How many events waited how long for their outcome, by class of wait."""
+
+    by_class: Mapping[int, int]
+
+    @property
+    def events(self) -> int:
+        """How many had an outcome."""
+        return sum(self.by_class.values())
+
+    def quantile_s(self, share: float) -> float | None:
+        """Seconds within which this share of the events had their outcome, to `wait_accuracy`; None of none.
+
+        Pure.
+        """
+        below, wanted = 0, math.ceil(self.events * share)
+        for number in sorted(self.by_class):
+            below += self.by_class[number]
+            if below >= max(wanted, 1):
+                return _middle_s(number)
+        return None
+
+
+def _middle_s(number: int) -> float:
+    return _CLASS_FIRST_S * _CLASS_GROWS**number * 2 / (1 + _CLASS_GROWS) if number else _CLASS_FIRST_S / 2
+
+
+async def step(connection: type_connection) -> bool:
+    """Count what has closed since the last step; returns whether there was anything. Safe on any number of
+    workers.
+    """
+    return bool(await connection.fetchval(ROLLUP.rollup_step, limits.rollup_span_s, limits.rollup_rows_max))
+
+
+async def forget(connection: type_connection, before: datetime) -> None:
+    """Forget the minutes before this time."""
+    await connection.execute(ROLLUP.forget_minutes, before)
+
+
+class Counted:
+    """One span of time as the queries take it: which minutes are counted, which parts the log is asked for.
+
+    Call the reading methods inside one snapshot.
+    """
+
+    def __init__(
+        self, connection: type_connection, rolled: tuple[datetime, datetime], spans: Sequence[Span]
+    ) -> None:
+        self._connection = connection
+        columns = zip(*spans, strict=True) if spans else ((), (), (), ())
+        self._arguments = (*rolled, *map(list, columns))
+
+    async def deliveries(self, bucket_s: float) -> list[DeliveryCount]:
+        """Deliveries by bucket, source, verdict and state, in this order."""
+        rows = await self._connection.fetch(ROLLUP.count_deliveries, bucket_s, *self._arguments)
+        return [DeliveryCount(*row) for row in rows]
+
+    async def all_waits(self) -> Waits:
+        """Waits of the whole span."""
+        return next(iter((await self.waits(_WHOLE_S)).values()), Waits({}))
+
+    async def waits(self, bucket_s: float) -> dict[datetime, Waits]:
+        """Waits by bucket of the first delivery."""
+        found: dict[datetime, dict[int, int]] = {}
+        for row in await self._connection.fetch(ROLLUP.count_waits, bucket_s, *self._arguments):
+            found.setdefault(row["bucket"], {})[row["wait"]] = row["events"]
+        return {bucket: Waits(by_class) for bucket, by_class in found.items()}
+
+
+async def counted(connection: type_connection, since: datetime, until: datetime, bucket_s: float) -> Counted:
+    """What is to be read for this span in buckets of these seconds; call it, and what it answers, in one
+    snapshot.
+    """
+    await by_index(connection)
+    rolled_until = await connection.fetchval(ROLLUP.rolled_until)
+    first = _BEGINNING - (_BEGINNING - since) // _MINUTE * _MINUTE
+    last = min(_BEGINNING + (until - _BEGINNING) // _MINUTE * _MINUTE, rolled_until)
+    if bucket_s % 60 or last <= first:
+        return Counted(connection, (since, since), [span_of_time(since, until, None)])
+    edges = [(since, first), (last, until)]
+    return Counted(
+        connection, (first, last), [span_of_time(begin, end, None) for begin, end in edges if begin < end]
+    )
+
+
+async def count(
+    connection: type_connection, since: datetime, until: datetime, bucket_s: float
+) -> tuple[list[DeliveryCount], Waits]:
+    """Deliveries of a span by bucket, and how fast its events had their outcome."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        span = await counted(connection, since, until, bucket_s)
+        return await span.deliveries(bucket_s), await span.all_waits()
+
+
+async def longest_pending(
+    connection: type_connection, since: datetime, until: datetime, bucket_s: float
+) -> dict[datetime, float]:
+    """Seconds that the oldest pending event of each bucket of receipt has waited."""
+    rows = await connection.fetch(ROLLUP.pending_by_bucket, bucket_s, *span_of_time(since, until, None))
+    return {row["bucket"]: row["longest_s"] for row in rows}

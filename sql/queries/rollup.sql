@@ -1,0 +1,58 @@
+-- Counts of deliveries and of waits: closed minutes from the roll-up, what is younger from the log itself.
+
+-- name: rollup_step
+-- Counts the minutes that have closed, once, and those that were changed late anew; one worker at a time.
+SELECT rollup_step(make_interval(secs => $1), $2);
+
+-- name: rolled_until
+-- How far the minutes are counted.
+SELECT rolled_until FROM rollup_progress;
+
+-- name: forget_minutes
+-- What was counted of deliveries that retention takes goes with them.
+WITH deliveries AS (DELETE FROM delivery_minute WHERE minute < $1)
+DELETE FROM wait_minute WHERE minute < $1;
+
+-- name: count_deliveries
+-- Deliveries by bucket of time, source, verdict and state, counted refusals included: of the counted minutes from $2 to
+-- before $3, and of the log's spans.
+SELECT date_bin(make_interval(secs => $1), minute, timestamptz '2000-01-01 00:00:00Z') AS bucket, source, verdict,
+       nullif(state, '') AS state, sum(deliveries)::bigint AS deliveries
+FROM (
+    SELECT minute, source, verdict, state, deliveries FROM delivery_minute WHERE minute >= $2 AND minute < $3
+    UNION ALL
+    SELECT l.received_at, l.source, l.verdict, coalesce(e.state, ''), l.requests
+    FROM unnest($4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
+        AS s (id_from, id_until, received_from, received_until)
+    JOIN webhook_log l ON l.id >= s.id_from AND l.id < s.id_until
+                      AND l.received_at >= s.received_from AND l.received_at < s.received_until
+    LEFT JOIN webhook_event e ON l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id
+) counted
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4;
+
+-- name: count_waits
+-- Events that had an outcome, by bucket of their first delivery and class of their wait; the same spans.
+SELECT date_bin(make_interval(secs => $1), minute, timestamptz '2000-01-01 00:00:00Z') AS bucket, wait,
+       sum(events)::bigint AS events
+FROM (
+    SELECT minute, wait, events FROM wait_minute WHERE minute >= $2 AND minute < $3
+    UNION ALL
+    SELECT l.received_at, wait_class(e.applied_at - e.received_at), 1
+    FROM unnest($4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
+        AS s (id_from, id_until, received_from, received_until)
+    JOIN webhook_log l ON l.id >= s.id_from AND l.id < s.id_until
+                      AND l.received_at >= s.received_from AND l.received_at < s.received_until
+    JOIN webhook_event e ON e.source = l.source AND e.event_id = l.event_id AND e.log_id = l.id
+    WHERE l.verdict = 'ok' AND e.applied_at IS NOT NULL
+) counted
+GROUP BY 1, 2
+ORDER BY 1, 2;
+
+-- name: pending_by_bucket
+-- Seconds that the oldest of the events without an outcome has waited, by bucket of receipt.
+SELECT date_bin(make_interval(secs => $1), received_at, timestamptz '2000-01-01 00:00:00Z') AS bucket,
+       max(extract(epoch FROM now() - received_at))::double precision AS longest_s
+FROM webhook_event
+WHERE state = 'pending' AND log_id >= $2 AND log_id < $3 AND received_at >= $4 AND received_at < $5
+GROUP BY 1;
