@@ -9,7 +9,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from db import pool
+from db import pool, traces
 from db.events import Delivery
 from db.pool import type_connection
 from ingest import fleet, handler, metrics
@@ -138,6 +138,7 @@ class ReceiverProcess:
         metrics.QUEUE_ROWS.set(self._writer.depth)
         for endpoint, count in Counter(row.endpoint for row in rows if row.verdict == "ok").items():
             metrics.DELIVERIES.labels(endpoint, "ok").inc(count)
+        traces.received(rows, seconds)
 
     async def _store_counted(self) -> None:
         """Turn the refusals counted beyond the budget into aggregate rows."""
