@@ -1,4 +1,4 @@
-"""Makes single panels of the Grafana dashboard: a figure, a chart of lines, a table; knows none of our metrics."""
+"""Makes single panels of the dashboard: a figure, a chart of lines, a table; knows none of our metrics."""
 
 from __future__ import annotations
 
