@@ -88,6 +88,17 @@ async def test_hostile_payloads_are_text(desk: Tab, seed: Seed) -> None:
     assert await desk.accessible() == []
 
 
+async def test_a_refused_delivery_says_what_to_do_and_who_looked(desk: Tab, seed: Seed) -> None:
+    """The cause in words, the fix, and that this very look is on record."""
+    filled = await fill(seed)
+    await desk.open(f"/console/deliveries/{filled.forged}")
+
+    shown = await text(desk)
+    assert "signs with a secret that we do not have" in shown
+    assert "Refused: its signature was wrong" in shown
+    assert re.search(r"Who has looked[^•]*eva\s+read payload from 127\.0\.0\.1", shown)
+
+
 async def test_exact_bytes_can_be_taken_away(desk: Tab, seed: Seed) -> None:
     """The link gives the very bytes as a file, which no browser shows."""
     filled = await fill(seed)
@@ -204,6 +215,11 @@ async def test_charts_draw_what_is_there_and_follow(desk: Tab, seed: Seed) -> No
         timeout=20_000,
     )
     await desk.page.wait_for_selector("#figures :text('due now')")
+    keys = desk.page.locator("[data-chart=verdicts] .key")
+    colours = await keys.evaluate_all(
+        "all => all.map(each => getComputedStyle(each, '::before').backgroundColor)"
+    )
+    assert len(set(colours)) == await keys.count() >= 3, "each line of a chart is told apart"
     await desk.page.click("text=Verdicts as a table")
     assert "bad_sig" in await desk.page.inner_text("[data-chart=verdicts] table")
     await desk.page.click("nav[aria-label='How far the charts look back'] >> text=6h")
