@@ -5,15 +5,17 @@ told, or even imported, unless somebody asks.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 
+import aiohttp
 import pytest
 
 from db import traces
 from runtime import tracing
-from tests.acceptance.conftest import SECRET, Stack, started
+from tests.acceptance.conftest import SECRET, TOKEN, Stack, started
 from tests.support import stripe_events as made
 from tests.support import stripe_stub
 from tests.support.collector import Collector, Told, collecting
@@ -75,6 +77,8 @@ async def test_one_trace_from_delivery_to_effect(dsn: str, redis_url: str, proce
                 ends = ("sluice-worker", "apply"), ("sluice-ingest", "receive")
                 return [told.count(end) for end in ends] == [2, 2] and refused(collector) != []
 
+            *_, row = await stack.deliveries(f"&event_id={event_id}")
+            assert trace in await page(stack, f"/console/deliveries/{row['id']}")
             await until(whole, 30, f"a whole trace, now {names(collector.of(trace))}")
     spans = collector.of(trace)
     assert sorted(names(spans)) == [
@@ -100,6 +104,18 @@ async def test_one_trace_from_delivery_to_effect(dsn: str, redis_url: str, proce
     assert "sluice.event_id" not in forgery.attributes
     for never in (SECRET, KEY, "order_1", "seller_1", "buyer_1", "v1=", event_id.upper()):
         assert never.encode() not in bytes(collector.bytes)
+
+
+async def page(stack: Stack, path: str) -> str:
+    """A page of the console, for whoever has logged in with the operator's token."""
+    jar = aiohttp.CookieJar(unsafe=True)  # "unsafe" is a host without a name
+    async with aiohttp.ClientSession(stack.api, cookie_jar=jar) as browser:
+        async with browser.get("/console/login") as form:
+            found = re.search(r'name="csrf" value="([^"]+)"', await form.text())
+        assert found is not None
+        fields = {"csrf": found[1], "token": TOKEN, "next": path}
+        async with browser.post("/console/login", data=fields) as answer:
+            return await answer.text()
 
 
 def refused(collector: Collector) -> list[Told]:

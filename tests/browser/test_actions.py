@@ -241,31 +241,6 @@ async def test_pages_go_on_while_rows_arrive(desk: Tab, seed: Seed) -> None:
     assert [path.rpartition("/")[2] for path in (*first, *rest)] == ids[::-1]
 
 
-async def test_it_works_without_a_mouse(desk: Tab, seed: Seed) -> None:
-    """The first key leads to the content; from there a delivery is opened and replayed with keys alone."""
-    body = event("checkout.session.completed", checkout(credits="many"))
-    await seed.applied(body)
-    await desk.open("/console/deliveries?state=quarantined")
-    await desk.page.keyboard.press("Tab")
-    assert await desk.page.evaluate("() => document.activeElement.textContent") == "Skip to the content"
-    await desk.page.keyboard.press("Enter")
-
-    async def tab_to(selector: str) -> None:
-        for _ in range(40):
-            await desk.page.keyboard.press("Tab")
-            if await desk.page.evaluate("s => document.activeElement.matches(s)", selector):
-                return
-        raise AssertionError(f"no key leads to {selector}")
-
-    await tab_to("tbody a")
-    await desk.page.keyboard.press("Enter")
-    await desk.page.wait_for_selector("text=What to do")
-    await tab_to("form[action$='/replay'] button")
-    await desk.page.keyboard.press("Enter")
-    await desk.page.wait_for_selector("text=Replayed.")
-    assert await seed.value("SELECT count(*) FROM webhook_log WHERE actor = 'eva'") == 1
-
-
 async def test_a_dashboard_sees_and_cannot_command(board: Tab, seed: Seed) -> None:
     """No form of a command is on any page; each says which role it takes."""
     filled = await fill(seed)
