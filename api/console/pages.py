@@ -17,6 +17,7 @@ from api.delivery_view import movement_fields
 from api.world import WORLD
 from db import access, desk, traces
 from db import explain as explained
+from psp.dashboards import event_url
 from runtime import tracing
 
 ROWS = 50
@@ -85,8 +86,18 @@ async def show_delivery(request: web.Request) -> web.Response:
         done=request.query.get("done"),
         advice=wording.REASONS.get(found["reason"] or "", wording.NO_REASON_KNOWN),
         seen=seen,
+        at_the_psp=_at_the_psp(request, found),
         trace=traces.trace_of(found["event_id"], found["request_id"], verified) if traced else None,
     )
+
+
+def _at_the_psp(request: web.Request, found: dict[str, Any]) -> str | None:
+    """Where the PSP shows this event; only what it has proven to have sent leads anybody there."""
+    stripe = request.app[WORLD].stripe
+    sent = found["verdict"] == "ok" and found["origin"] == "psp"
+    if not sent or (stripe is not None and stripe.stands_in):
+        return None
+    return event_url(found["source"], found.get("payload", "").encode())
 
 
 def _time(unix_s: int | None) -> datetime | None:

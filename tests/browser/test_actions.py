@@ -9,10 +9,10 @@ import pytest
 
 from psp.reading import Expected
 from tests.api.house import House
-from tests.api.seed import Seed
+from tests.api.seed import Seed, refused
 from tests.browser.conftest import Tab
 from tests.browser.filled import ANSI, LONG, MARKUP, RTL, fill
-from tests.support.stripe_events import checkout, event
+from tests.support.stripe_events import checkout, encode, event
 from workers.drain import Drainer
 
 STATE = "SELECT state FROM webhook_event WHERE event_id = $1"
@@ -97,6 +97,19 @@ async def test_a_refused_delivery_says_what_to_do_and_who_looked(desk: Tab, seed
     assert "signs with a secret that we do not have" in shown
     assert "Refused: its signature was wrong" in shown
     assert re.search(r"Who has looked[^•]*eva\s+read payload from 127\.0\.0\.1", shown)
+
+
+async def test_an_event_leads_to_the_psp(desk: Tab, seed: Seed) -> None:
+    """A proven one to its page there; a forgery nowhere."""
+    paid = event("checkout.session.completed", checkout())
+    proven = await seed.applied(paid)
+    (forged,) = await seed.append(refused(encode(paid)))
+
+    await desk.open(f"/console/deliveries/{proven}")
+    link = desk.page.locator("text=See it at the PSP")
+    assert await link.get_attribute("href") == f"https://dashboard.stripe.com/test/events/{paid['id']}"
+    await desk.open(f"/console/deliveries/{forged}")
+    assert await link.count() == 0
 
 
 async def test_exact_bytes_can_be_taken_away(desk: Tab, seed: Seed) -> None:

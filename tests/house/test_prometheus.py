@@ -85,6 +85,7 @@ async def test_prometheus_sees_every_process(
         "DATABASE_URL": dsn,
         "REDIS_URL": redis_url,
         "INGEST_PORT": str(ingest),
+        "INGEST_PROCESSES": "2",  # whose metrics are added up
         "API_PORT": str(api),
         "STRIPE_WEBHOOK_SECRETS": "whsec_scraped_0123456789abcdef",
     }
