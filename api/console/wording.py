@@ -169,6 +169,11 @@ REASONS = {
 }
 """What to do about each reason of quarantine, in short; the runbook has the whole."""
 
+CONFLICT = (
+    "A second, different body came under this event's id; it was kept and not applied. Compare the two: "
+    "either the PSP tells one event in two ways, or somebody holds a signing secret. Then rotate it at once."
+)
+
 NO_REASON_KNOWN = "See the runbook and the event's last error."
 
 
