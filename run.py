@@ -34,10 +34,12 @@ STAMP = VENV / ".installed-locks"
 INSTALL_LOCK = ROOT / ".local" / "venv.lock"
 """Held while installing, and not empty while an installation is unfinished."""
 
-LOCK_GROUPS = {"run.lock": "embedded", "dev.lock": "dev", "browser.lock": "browser"}
+LOCK_GROUPS = {"run.lock": "embedded", "otel.lock": "otel", "dev.lock": "dev", "browser.lock": "browser"}
 """Lock files and the dependency group of pyproject.toml that each holds beside the product's own needs."""
 LOCK_OF = {"demo": "run.lock", "up": "run.lock", "bench": "run.lock", "browser": "browser.lock"}
 """The lock that a command needs; the others take dev.lock."""
+COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""Variables that name a collector of traces."""
 PASSED_ON = {"test": ["pytest"], "browser": ["pytest", "tests/browser"], "bench": ["bench"]}
 """Commands whose options are not ours to know, and the module that takes them."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -88,6 +90,12 @@ def lock_path(lock: str) -> Path:
 def lock_key(lock: str) -> str:
     """What identifies an installation of this lock file by this Python."""
     return hashlib.sha256(lock_path(lock).read_bytes() + sys.version.encode()).hexdigest()
+
+
+def lock_of(command: str) -> str:
+    """The lock that a command needs; who names a collector of traces needs what speaks to it."""
+    traced = any(name in os.environ for name in COLLECTORS)
+    return "otel.lock" if traced and command in ("demo", "up") else LOCK_OF.get(command, "dev.lock")
 
 
 def requirements(lock: str) -> set[str]:
@@ -327,7 +335,7 @@ def run(options: argparse.Namespace) -> int:
         return relock()
     if options.command == "browser" and not any(map(shutil.which, BROWSERS)):
         raise RunError("no Chromium here: install it (Debian: apt-get install chromium)")
-    install(LOCK_OF.get(options.command, "dev.lock"))
+    install(lock_of(options.command))
     if options.command == "check":
         return check()
     if options.command in PASSED_ON:

@@ -157,10 +157,16 @@ PLACE_FIELDS = frozenset(("limit", "cursor"))
 
 def place(query: Mapping[str, str]) -> tuple[int, int | None]:
     """Page size and place of a list that has no filters. Raises ApiError 400."""
+    return narrowed_place(query)[:2]
+
+
+def narrowed_place(query: Mapping[str, str], *names: str) -> tuple[int, int | None, tuple[str | None, ...]]:
+    """Page size and place of a list, and what it is narrowed to by each name. Raises ApiError 400."""
     reader = _Reader(query)
     limit, at = reader.read("limit", _limit), reader.read("cursor", decode_cursor)
+    narrowed = tuple(reader.read(name, _text) for name in names)
     reader.done()
-    return LIMIT_DEFAULT if limit is None else limit, at
+    return LIMIT_DEFAULT if limit is None else limit, at, narrowed
 
 
 def one_source(query: Mapping[str, str]) -> str | None:

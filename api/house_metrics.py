@@ -159,14 +159,14 @@ def _events(found: Gauges | None) -> Metric:
 
 
 def _waits(found: Gauges | None) -> Metric:
-    waits = GaugeMetricFamily(
-        "sluice_receipt_to_outcome_seconds",
-        "Receipt to outcome of the last five minutes' events, by quantile; NaN when there were none.",
-        labels=["quantile"],
+    """A summary without sum and count: Prometheus keeps the label `quantile` for that type."""
+    name = "sluice_receipt_to_outcome_seconds"
+    waits = Metric(
+        name, "Receipt to outcome of the last five minutes' events; NaN when there were none.", "summary"
     )
     for quantile, at in (("0.5", 0), ("0.99", 1)):
         value = UNKNOWN if found is None else found.waits[at]
-        waits.add_metric([quantile], float("nan") if value is None else value)
+        waits.add_sample(name, {"quantile": quantile}, float("nan") if value is None else value)
     return waits
 
 

@@ -45,6 +45,8 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         "Rows of a page",
     ),
     "cursor": ({"type": "string"}, "Where the last page ended: its `next_cursor`"),
+    "object": (_TEXT, "Kind and id of what somebody asked for, like `delivery:7`"),
+    "actor": (_TEXT, "Name of the token that asked"),
     "window": (_DURATION, "How far back, at most 31d"),
     "bucket": (_DURATION, "Length of a bucket"),
 }

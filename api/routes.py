@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from api import (
+    access,
     balances,
     bodies,
     catalogue,
@@ -96,6 +97,7 @@ AUDIT = (
     Route(
         "GET", "/audit/deliveries/{id}/raw", _READERS, deliveries.raw, media="application/octet-stream"
     ),
+    Route("GET", "/audit/access", _READERS, access.list_page, access.FIELDS, answer=shapes.AccessPage),
     Route("GET", "/audit/stats", _READERS, stats.show, filters.WINDOW_FIELDS, answer=shapes.Stats),
     Route(
         "GET", "/audit/explain/{kind}/{id}", _READERS, explain.show, frozenset({"source"}),

@@ -99,6 +99,25 @@ class Delivery(DeliveryItem, kw_only=True):
     timeline_complete: bool
 
 
+class Access(Shape):
+    """Who asked for what; `object` is a kind and an id, like `delivery:7`."""
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    request_id: str
+    source_ip: str | None
+
+
+class AccessPage(Shape):
+    """Entries of the access log, newest first."""
+
+    items: list[Access]
+    next_cursor: str | None
+
+
 class Bucket(Shape):
     """Deliveries of one bucket of time; `state` is null for refused ones."""
 

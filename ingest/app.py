@@ -9,7 +9,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from db import events, pool
+from db import events, pool, traces
 from db.events import Delivery
 from db.pool import type_connection
 from ingest import fleet, handler, metrics, rows
@@ -139,6 +139,7 @@ class ReceiverProcess:
         metrics.QUEUE_ROWS.set(self._writer.depth)
         for endpoint, count in Counter(row.endpoint for row in written if row.verdict == "ok").items():
             metrics.DELIVERIES.labels(endpoint, "ok").inc(count)
+        traces.received(written, seconds)
 
     async def _store_counted(self) -> None:
         """Turn the refusals counted beyond the budget into aggregate rows."""

@@ -9,6 +9,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def now_unix_ns() -> int:
+    """Current time in nanoseconds since 1970, as traces carry it."""
+    return time.time_ns()
+
+
 def now_unix_s() -> int:
     """Current time in whole seconds since 1970, as signature headers carry it."""
     return int(time.time())

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from runtime import telemetry
+from runtime import telemetry, tracing
 
 type_main = Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]
 """What a process runs: it gets the event that says "stop", and may return an exit code."""
@@ -23,6 +23,7 @@ type_main = Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]
 def run(process: str, main: type_main) -> int:
     """Run `main` until it returns; SIGTERM and SIGINT set its stop event. Returns the exit code."""
     telemetry.configure(process)
+    tracing.start(process, instance())
 
     async def body() -> int:
         stop = asyncio.Event()
@@ -31,8 +32,11 @@ def run(process: str, main: type_main) -> int:
             loop.add_signal_handler(number, stop.set)
         return await main(stop) or 0
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(body())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(body())
+    finally:
+        tracing.stop()
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> bool:

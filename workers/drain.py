@@ -9,11 +9,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping
 
-from db import events
+from db import events, traces
 from db.events import ClaimedEvent
 from db.pool import WORLD_IS_BUSY, type_connection, type_pool
 from psp.reading import Expected
-from runtime import limits, telemetry
+from runtime import clock, limits, telemetry
 from workers import apply, redeliveries
 
 _ALONE_FROM_ATTEMPTS = 2
@@ -66,11 +66,13 @@ class Drainer:
             while claimed := await self._claim(connection):
                 if may_have_help and helping is None and len(claimed) == limits.claim_batch_rows_max:
                     helping = asyncio.create_task(self._help())
+                began_ns = clock.now_unix_ns()
                 try:
                     counts += await apply.apply_batch(connection, claimed, self._expected)
                 except WORLD_IS_BUSY:
                     self._unfinished += claimed  # the attempts that its absence cost are given back
                     raise
+                await traces.applied(connection, claimed, began_ns)
         except asyncio.CancelledError:
             if helping is not None:
                 helping.cancel()

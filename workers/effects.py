@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from billing.decision import PspCall
-from db import events, operations, outbox
+from db import events, operations, outbox, traces
 from db.events import Delivery
 from db.outbox import ClaimedEffect, Ending, Postponement
 from db.pool import type_pool
+from db.traces import Called
 from psp.calls import Caller, Done, Outcome, ReadEvent, Refused, Transient, given_up, type_ended
 from psp.envelope import Envelope
 from psp.providers import RECEIVERS
 from psp.sluice import commands
-from runtime import clock, limits, telemetry
+from runtime import clock, limits, telemetry, tracing
 
 ENDPOINT = "outbox"
 """Stands in the log where a delivery names its endpoint."""
@@ -90,17 +91,25 @@ class Effects:
             if not claimed:
                 break
             at = now or clock.now()
-            outcomes = await asyncio.gather(*(self._call(effect, at) for effect in claimed))
+            began_ns = clock.now_unix_ns()
+            ended = await asyncio.gather(*(self._call(effect, at) for effect in claimed))
+            outcomes = [outcome for outcome, _ in ended]
             for outcome in outcomes:
                 self._breaker.heard(outcome, at)
             settlement = settle(list(zip(claimed, outcomes, strict=True)), int(at.timestamp()))
             counts += await self._write(settlement)
+            await self._tell(claimed, ended, began_ns)
         counts = +counts
         if counts:
             telemetry.logger().info("effects", source=self._source, **counts)
         return counts
 
-    async def _call(self, effect: ClaimedEffect, now: datetime) -> Outcome:
+    async def _call(self, effect: ClaimedEffect, now: datetime) -> tuple[Outcome, int]:
+        """How the call ended, and when."""
+        outcome = await self._outcome(effect, now)
+        return outcome, clock.now_unix_ns()
+
+    async def _outcome(self, effect: ClaimedEffect, now: datetime) -> Outcome:
         if effect.attempts > limits.effect_attempts_max:
             return Transient("its work ended the worker each time", unwell=False)
         try:
@@ -131,6 +140,27 @@ class Effects:
         counts["claim_lost"] = len(settlement.endings) - len(ours)
         counts["postponed"] = len(settlement.postponements)
         return +counts
+
+    async def _tell(
+        self, claimed: Sequence[ClaimedEffect], ended: Sequence[tuple[Outcome, int]], began_ns: int
+    ) -> None:
+        if not tracing.on():
+            return
+        calls = [
+            Called(
+                effect.id,
+                effect.source,
+                effect.call.kind,
+                effect.attempts,
+                type(outcome).__name__.lower(),
+                isinstance(outcome, Done),
+                began_ns,
+                ended_ns,
+            )
+            for effect, (outcome, ended_ns) in zip(claimed, ended, strict=True)
+        ]
+        async with self._connections.acquire(timeout=limits.pool_acquire_s) as connection:
+            await traces.called(connection, calls)
 
 
 def settle(ended: Sequence[tuple[ClaimedEffect, Outcome]], now: int) -> _Settlement:

@@ -15,11 +15,16 @@ from api.console.rendering import page, see_other
 from api.console.shown import path_part, pretty
 from api.delivery_view import movement_fields
 from api.world import WORLD
-from db import desk
+from db import access, desk, traces
 from db import explain as explained
+from psp.dashboards import event_url
+from runtime import tracing
 
 ROWS = 50
 """Rows of one page of a table."""
+
+ACCESSES = 20
+"""Latest entries of the access log about one delivery."""
 
 
 def given(query: Mapping[str, str]) -> dict[str, str]:
@@ -57,12 +62,17 @@ async def list_deliveries(request: web.Request) -> web.Response:
         first_url=address(request.path, wanted, cursor=None) if "cursor" in wanted else None,
         choices={"origin": filters.ORIGINS, "verdict": filters.VERDICTS, "state": filters.STATES},
         narrowed=bool(set(wanted) - {"cursor", "limit"}),
+        wording=wording,
     )
 
 
 async def show_delivery(request: web.Request) -> web.Response:
     """One delivery: what came, what was decided, what followed, what can be done."""
     found = await deliveries.read_detail(request)
+    async with request.app[WORLD].connection() as connection:
+        seen = await access.list_accesses(connection, None, f"delivery:{found['id']}", None, ACCESSES)
+    traced = tracing.on() and found["origin"] == "psp"
+    verified = found["verdict"] == "ok"
     effects = [entry for entry in found["timeline"] if entry["what"] in ("transition", "posted")]
     return page(
         request,
@@ -76,7 +86,19 @@ async def show_delivery(request: web.Request) -> web.Response:
         can_resolve=found["state"] == "quarantined" or found["conflict"],
         done=request.query.get("done"),
         advice=wording.REASONS.get(found["reason"] or "", wording.NO_REASON_KNOWN),
+        seen=seen,
+        at_the_psp=_at_the_psp(request, found),
+        trace=traces.trace_of(found["event_id"], found["request_id"], verified) if traced else None,
     )
+
+
+def _at_the_psp(request: web.Request, found: dict[str, Any]) -> str | None:
+    """Where the PSP shows this event; only what it has proven to have sent leads anybody there."""
+    stripe = request.app[WORLD].stripe
+    sent = found["verdict"] == "ok" and found["origin"] == "psp"
+    if not sent or (stripe is not None and stripe.stands_in):
+        return None
+    return event_url(found["source"], found.get("payload", "").encode())
 
 
 def _time(unix_s: int | None) -> datetime | None:

@@ -97,7 +97,38 @@ def words(code: str | None) -> str:
     return "" if code is None else code.replace("_", " ")
 
 
+def share(value: float) -> str:
+    """A part of 1 in percent, rounded down: what is not whole must not look whole."""
+    return f"{int(value * 10_000) / 100:g} %"
+
+
+def shares(counted: Any) -> str:
+    """One share, or shares by type: the incomplete ones by name, the whole ones by their number."""
+    if not isinstance(counted, dict):
+        return share(counted)
+    short = [f"{name} {share(value)}" for name, value in counted.items() if value < 1]
+    whole = len(counted) - len(short)
+    return "; ".join([*short, f"{whole} type{'s' if whole != 1 else ''} whole"])
+
+
+def figures(counted: Any) -> str:
+    """Nested counts as words: `stuck orders 3; silent 4.2 s`."""
+    if not isinstance(counted, dict):
+        return str(counted)
+    told = []
+    for name, value in counted.items():
+        if isinstance(value, dict):
+            told.append(f"{words(name)}: " + ", ".join(f"{key} {each}" for key, each in value.items()))
+        elif name.endswith("_s") and isinstance(value, int | float):
+            told.append(f"{words(name[:-2])} {seconds(value)}")
+        elif value is not None:
+            told.append(f"{words(name)} {value}")
+    return "; ".join(told) or "nothing"
+
+
 FILTERS = {
+    "shares": shares,
+    "figures": figures,
     "when": when,
     "seconds": seconds,
     "size": size,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.amounts import decimal_text
-from api.console.shown import money, unit, words
+from api.console.shown import money, path_part, unit, words
 
 KINDS = {
     "account": "account",
@@ -49,10 +49,44 @@ STATES = {
     "quarantined": "a person must look at it",
 }
 
+REFUSALS = {
+    "missing_sig": (
+        "Whoever sent it is not the PSP, or a proxy before the receiver has dropped the signature's header. "
+        "It had no effect."
+    ),
+    "malformed_sig": (
+        "Its signature is not written as the PSP writes it: a guess, or a proxy that rewrites headers. "
+        "It had no effect."
+    ),
+    "bad_sig": (
+        "If it is the PSP's, its endpoint signs with a secret that we do not have: add that to the "
+        "endpoint's secrets, restart the receivers, then replay, which verifies it again. If nobody knows "
+        "the sender there is nothing to do: it had no effect."
+    ),
+    "stale_ts": (
+        "It was signed more than five minutes before it came: a capture that somebody sent again, or clocks "
+        "that differ. Compare the clocks; what the PSP repeats it signs anew."
+    ),
+    "future_ts": (
+        "It was signed more than five minutes ahead of our clock. Set the clocks right (NTP); what the PSP "
+        "repeats it signs anew."
+    ),
+    "oversize": (
+        "It is larger than WEBHOOK_MAX_BYTES. If the PSP really sends that much, raise the limit; it "
+        "sends again."
+    ),
+    "bad_encoding": (
+        "Something on the way compresses bodies. Switch that off: the signature is over the bytes as sent."
+    ),
+    "read_timeout": "Its body took longer than three seconds to arrive. A PSP sends again by itself.",
+    "truncated": "The connection broke before all of the body had come. A PSP sends again by itself.",
+}
+"""What to do about each refusal."""
+
 ORIGINS = {
     "psp": "The PSP sent it",
     "reconciler": "The reconciler found it at the PSP",
-    "operator": "An operator replayed it",
+    "operator": "It was written by our own side",
     "sandbox": "The sandbox sent it",
 }
 
@@ -135,6 +169,11 @@ REASONS = {
 }
 """What to do about each reason of quarantine, in short; the runbook has the whole."""
 
+CONFLICT = (
+    "A second, different body came under this event's id; it was kept and not applied. Compare the two: "
+    "either the PSP tells one event in two ways, or somebody holds a signing secret. Then rotate it at once."
+)
+
 NO_REASON_KNOWN = "See the runbook and the event's last error."
 
 
@@ -169,7 +208,7 @@ def _delivery_step(entry: dict[str, Any]) -> str:
     told = {
         "received": "Received and committed",
         "redelivered": "Delivered again",
-        "refused": f"Refused: {words(entry.get('verdict'))}",
+        "refused": f"Refused: {_lower(VERDICTS.get(entry.get('verdict', ''), words(entry.get('verdict'))))}",
         "retried": "The work failed and is tried again",
         "parked": "Parked until what it needs is known",
         "woken": "Woken: what it needed is known now",
@@ -208,15 +247,36 @@ def balance(entry: dict[str, Any], code: str) -> str:
     return f"{decimal_text(entry['after'][code], exponent)} {unit(code)}"
 
 
+def signed_by_a_psp(found: dict[str, Any]) -> bool:
+    """Whether a signature was looked at: what our own side appends has an actor instead."""
+    return found["origin"] in ("psp", "sandbox")
+
+
+def actor(name: str | None) -> tuple[str, str | None]:
+    """Who answers for something of ours, for a person, and where that is looked up."""
+    who, _, run_id = (name or "–").partition(":")
+    if who == "reconciler" and run_id:
+        return "reconcile run", f"/console/reconcile/{path_part(run_id)}"
+    return name or "–", None
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
 def summary(found: dict[str, Any]) -> str:
     """One delivery in a sentence or two."""
     told = [ORIGINS.get(found["origin"], found["origin"])]
     if found["origin"] == "psp" and found["verdict"] != "ok":
         told = ["Somebody sent it"]  # who, only a good signature proves
     if found["actor"] and found["origin"] == "operator":
-        told = [f"{found['actor']} replayed it"]
-    verdict = VERDICTS.get(found["verdict"], words(found["verdict"]))
-    told.append(verdict[0].lower() + verdict[1:])
+        told = [
+            f"It came from {found['actor']}"
+            if found["endpoint"] == "api"
+            else f"{found['actor']} replayed it"
+        ]
+    if signed_by_a_psp(found):
+        told.append(_lower(VERDICTS.get(found["verdict"], words(found["verdict"]))))
     if found["state"] is None:
         told.append("it was refused")
     elif found["conflict"]:

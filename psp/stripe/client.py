@@ -91,6 +91,7 @@ class StripeApi:
 
     def __init__(self, secret_key: str, api_base: str | None) -> None:
         """`api_base` replaces Stripe's own URL, for the sandbox. Raises ValueError for an empty key."""
+        self.stands_in = api_base is not None  # not Stripe itself, so nobody finds anything on Stripe's pages
         if not secret_key:
             raise ValueError("a Stripe secret key is needed")
         self.livemode = "_live_" in secret_key

@@ -5,6 +5,7 @@ only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -93,9 +94,11 @@ class Stack:
             cursor = f"&cursor={page['next_cursor']}"
 
 
-@pytest.fixture
-async def stack(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator[Stack]:
-    """Receiver, worker and API, ready."""
+@contextlib.asynccontextmanager
+async def started(
+    dsn: str, redis_url: str, processes: Processes, **settings: str | None
+) -> AsyncIterator[Stack]:
+    """Receiver, worker and API, ready, with further settings."""
     ingest_port, api_port = free_ports(2)
     environment = {
         "DATABASE_URL": dsn,
@@ -107,6 +110,7 @@ async def stack(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator
         "API_PORT": str(api_port),
         "OPS_TOKENS": f"ada:ops:{TOKEN}",
         "SWEEP_INTERVAL": "1s",
+        **settings,
     }
     receiver, api = f"http://127.0.0.1:{ingest_port}", f"http://127.0.0.1:{api_port}"
     await processes.start_ready("-m", "ingest", url=f"{receiver}/health/ready", environment=environment)
@@ -115,3 +119,10 @@ async def stack(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator
     connector = aiohttp.TCPConnector(limit=64)
     async with aiohttp.ClientSession(connector=connector) as http:
         yield Stack(http, receiver, api)
+
+
+@pytest.fixture
+async def stack(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator[Stack]:
+    """Receiver, worker and API, ready."""
+    async with started(dsn, redis_url, processes) as running:
+        yield running

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from api import filters
 from api.auth import Caller, Role
-from api.console import sessions
-from api.console.shown import visible
+from api.console import sessions, wording
+from api.console.shown import figures, shares, visible
 from api.routes import ROUTES, Route
 from tests.api.house import DASHBOARD_TOKEN, OPS, OPS_TOKEN, Answer, House
 from tests.api.seed import Seed
@@ -275,6 +276,35 @@ def test_sessions_end_by_age_and_number() -> None:
 
     assert kept.find(oldest, 1.0) is None
     assert kept.find(newest, 1.0) is not None
+
+
+def test_counts_of_a_run_are_words() -> None:
+    """Seconds with their unit, what is missing by name; a share that is not whole never looks whole."""
+    assert shares(0.99999) == "99.99 %"
+    assert shares({"a.b": 1.0, "c_d.e": 0.5, "f": 1.0}) == "c_d.e 50 %; 2 types whole"
+    assert figures({"silent_s": 66, "skew_s": None, "stuck_orders": 3, "keys": {"0a": "today"}}) == (
+        "silent 1.1 min; stuck orders 3; keys: 0a today"
+    )
+    assert figures({}) == "nothing"
+
+
+def test_our_own_deliveries_are_not_said_to_be_signed() -> None:
+    """What the reconciler or a person appended has an actor instead of a signature."""
+    found = {"verdict": "ok", "state": "applied", "conflict": False, "endpoint": "stripe"}
+    ours = wording.summary({**found, "origin": "reconciler", "actor": "reconciler:7"})
+    theirs = wording.summary({**found, "origin": "psp", "actor": None})
+
+    assert ours == "The reconciler found it at the PSP; it was applied."
+    assert theirs == "The PSP sent it; the signature was good; it was applied."
+    assert wording.actor("reconciler:7/8") == ("reconcile run", "/console/reconcile/7%2F8")
+    assert wording.actor("eva") == ("eva", None)
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    """And in words what was found."""
+    refusals = set(filters.VERDICTS) - {"ok"}
+    assert wording.REFUSALS.keys() == refusals
+    assert wording.VERDICTS.keys() == {"ok", *refusals}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,9 @@ EMPTY = {
     "empty-overview": ("/console", "no worker beats"),
 }
 FITS = "() => document.documentElement.scrollWidth <= window.innerWidth"
+CLIPPED = "all => all.filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
+PHONE = ("overview", "deliveries", "delivery-quarantined", "quarantine")
+"""Pages whose look on a phone is kept."""
 MISSES = "Failed to load resource: the server responded with a status of 404"
 
 
@@ -54,9 +57,7 @@ async def look(tab: Tab, name: str, path: str, expected: str) -> None:
                 "() => [...document.querySelectorAll('.now')].every(each => each.textContent !== 'Loading…')"
             )
         assert expected in await tab.page.inner_text("body"), name
-        assert await tab.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), (
-            name
-        )
+        assert await tab.page.evaluate(FITS), name
         if "SCREENSHOTS" in os.environ:
             SHOTS.mkdir(parents=True, exist_ok=True)
             await tab.page.screenshot(path=SHOTS / f"{name}-{theme}.png")
@@ -84,14 +85,20 @@ async def test_the_door_in_both_themes(tab: Tab) -> None:
     await look(tab, "login", "/console/login", "Ops token")
 
 
-async def test_pages_fit_a_phone(desk: Tab, seed: Seed) -> None:
-    """No page is wider than a small screen; tables scroll inside themselves."""
+@pytest.mark.complains(MISSES)
+async def test_every_page_fits_a_phone(desk: Tab, seed: Seed) -> None:
+    """No page is wider than a small screen, rows are cards that say what each value is, axe finds nothing."""
     filled = await fill(seed)
     values = {name: str(getattr(filled, name)) for name in filled.__dataclass_fields__}
     await desk.page.set_viewport_size({"width": 390, "height": 844})
 
-    for name in ("overview", "deliveries", "delivery", "explain-account", "quarantine", "account"):
-        await desk.open(PAGES[name][0].format_map(values))
-        assert await desk.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), (
-            name
-        )
+    for name, (path, _) in PAGES.items():
+        await desk.open(path.format_map(values))
+        assert await desk.page.evaluate(FITS), name
+        assert await desk.page.locator(".stack:visible").evaluate_all(CLIPPED) == [], name
+        assert await desk.accessible() == [], name
+        if "SCREENSHOTS" in os.environ and name in PHONE:
+            await desk.page.screenshot(path=SHOTS / f"{name}-phone.png")
+    await desk.open("/console/deliveries")
+    cell = desk.page.locator("tbody tr >> nth=0").locator("td >> nth=4")
+    assert await cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Outcome"'

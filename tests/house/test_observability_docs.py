@@ -12,6 +12,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CollectorRegistry
 
 from api import house_metrics
@@ -21,12 +24,20 @@ from api.metrics import Metrics
 from db.gauges import Gauges
 from db.migrate import migrate
 from ingest.metrics import REGISTRY
+from tests.house import grafana_board
+from tests.house.grafana_board import BOARD, EXPRESSIONS, TARGETS
 
+register_default_plugins()
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RULES = (DOCS / "prometheus" / "rules.yml").read_text(encoding="utf-8")
-BOARD: dict[str, Any] = json.loads((DOCS / "grafana" / "sluice.json").read_text(encoding="utf-8"))
 RUNBOOK = (DOCS / "runbook.md").read_text(encoding="utf-8")
-TARGETS = [target for panel in BOARD["panels"] for target in panel["targets"]]
+PAGE = (DOCS / "metrics.md").read_text(encoding="utf-8")
+ROW = r"^\| `(sluice_\w+)` \| (\w+) \| ([\w ]+) \| (?:`\w+` ?)* ?\| (.*?) \|"
+UNITS = {"_timestamp_seconds": "unix s", "_seconds": "s", "_ratio": "ratio", "_ok": "0 or 1", "_rows": "rows"}
+"""By the end of a name, the longest first; whatever else is counted says what it counts."""
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed"
+)
 
 
 async def _never() -> Gauges:
@@ -49,11 +60,25 @@ def metrics() -> dict[str, str]:
 
 def test_the_page_lists_every_metric_with_its_type(metrics: dict[str, str]) -> None:
     """One row each, no row for what is gone."""
-    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
-    told = dict(re.findall(r"^\| `(sluice_\w+)` \| (\w+) \|", page, re.MULTILINE))
+    told = {name: kind for name, kind, _, _ in re.findall(ROW, PAGE, re.MULTILINE)}
 
     assert told == metrics
-    assert set(re.findall(r"\bsluice_\w+", page)) <= metrics.keys() | {"sluice_dashboard"}
+    assert set(re.findall(r"\bsluice_\w+", PAGE)) <= metrics.keys() | {"sluice_dashboard"}
+
+
+def test_the_page_tells_unit_and_alerts_of_every_metric() -> None:
+    """The unit is the one that the name ends with; the alerts are those of the rules that read the metric."""
+    alerts: dict[str, list[str]] = {}
+    for alert, expression in re.findall(
+        r"- alert: (\w+)\n\s+expr: (.*?)\n\s+(?:for|labels):", RULES, re.DOTALL
+    ):
+        for name in named(expression):
+            alerts.setdefault(name, []).append(f"`{alert}`")
+
+    for name, _, unit, told in re.findall(ROW, PAGE, re.MULTILINE):
+        expected = next((unit for end, unit in UNITS.items() if name.endswith(end)), None)
+        assert expected in (unit, None), name
+        assert " ".join(alerts.get(name, ["–"])) == told, name
 
 
 def named(expression: str) -> set[str]:
@@ -63,12 +88,36 @@ def named(expression: str) -> set[str]:
 
 def test_rules_and_dashboard_name_metrics_that_exist(metrics: dict[str, str]) -> None:
     """A rule over a metric that is gone never fires."""
-    expressions = [
-        target["expr"] for panel in BOARD["panels"] for target in panel["targets"] if "expr" in target
-    ]
-
     assert named(RULES) - metrics.keys() == set()
-    assert named(" ".join(expressions)) - metrics.keys() == set()
+    assert named(" ".join(EXPRESSIONS)) - metrics.keys() == set()
+
+
+def test_the_dashboard_shows_every_metric(metrics: dict[str, str]) -> None:
+    """What is measured and shown nowhere is found by nobody."""
+    assert metrics.keys() - named(" ".join(EXPRESSIONS)) == {
+        "sluice_reconcile_last_run_ok"
+    }  # its alert tells
+
+
+def test_the_dashboard_is_what_grafanas_sdk_builds() -> None:
+    """Where it differs: run `python -m tests.house.grafana_board`. Grafana's schema loses nothing of it."""
+    assert grafana_board.text() == grafana_board.FILE.read_text(encoding="utf-8")
+    assert (
+        JSONEncoder(sort_keys=True, indent=1).encode(Dashboard.from_json(BOARD)) + "\n"
+        == grafana_board.text()
+    )
+
+
+def test_every_panel_says_what_it_is_about() -> None:
+    """An operator under stress reads the description; panels do not lie upon each other."""
+    places: list[tuple[int, int]] = []
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        places += [(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])]
+        assert panel["type"] == "row" or panel["description"], panel["title"]
+
+    assert max(x for x, _ in places) < 24
+    assert len(places) == len(set(places))
 
 
 def test_every_rule_has_its_runbook_entry() -> None:
@@ -82,9 +131,8 @@ def test_every_rule_has_its_runbook_entry() -> None:
 
 def test_the_set_that_operators_need_is_there(metrics: dict[str, str]) -> None:
     """Every process of the Procfile has traffic, errors, latency and saturation, and a series."""
-    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
     rows = re.findall(
-        r"^\| (receiver|worker|reconciler|API) \| (.*) \| (.*) \| (.*) \| (.*) \|$", page, re.MULTILINE
+        r"^\| (receiver|worker|reconciler|API) \| (.*) \| (.*) \| (.*) \| (.*) \|$", PAGE, re.MULTILINE
     )
 
     assert [row[0] for row in rows] == ["receiver", "worker", "reconciler", "API"]
@@ -92,14 +140,41 @@ def test_the_set_that_operators_need_is_there(metrics: dict[str, str]) -> None:
     assert set(house_metrics.PROCESSES) | {"ingest"} == {"api", "ingest", "reconciler", "worker"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_every_rule_has_been_seen_to_fire() -> None:
+    """A rule that no test fires may never fire."""
+    tests = (DOCS / "prometheus" / "tests.yml").read_text(encoding="utf-8")
+    fired = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n", tests))
+
+    assert set(re.findall(r"- alert: (\w+)", RULES)) == fired
+
+
+@needs_promtool
 def test_promtool_agrees() -> None:
     """The rules are what Prometheus takes, and fire when they should: a killed worker, a blind house."""
     for command in (["check", "rules", "rules.yml"], ["test", "rules", "tests.yml"]):
-        done = subprocess.run(
-            ["promtool", *command], cwd=DOCS / "prometheus", capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        promtool(*command)
+
+
+@needs_promtool
+def test_promtool_parses_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    """Each as a rule of its own; Grafana's variable stands for a span of time."""
+    rules = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m")}
+        for number, expression in enumerate(EXPRESSIONS)
+    ]
+    file = tmp_path / "board.yml"
+    file.write_text(json.dumps({"groups": [{"name": "board", "rules": rules}]}), encoding="utf-8")
+
+    assert f"{len(EXPRESSIONS)} rules found" in promtool("check", "rules", str(file))
+
+
+def promtool(*arguments: str) -> str:
+    """What it says of a file that it agrees with."""
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=DOCS / "prometheus", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture
@@ -133,9 +208,7 @@ async def test_the_page_lists_every_column_of_every_view(database: asyncpg.Conne
 
 async def test_the_dashboards_queries_run_as_its_role(database: asyncpg.Connection) -> None:
     """Every SQL panel is a question that `sluice_dashboard` may ask."""
-    queries = [
-        target["rawSql"] for panel in BOARD["panels"] for target in panel["targets"] if "rawSql" in target
-    ]
+    queries = [target["rawSql"] for target in TARGETS if "rawSql" in target]
 
     assert len(queries) >= 5
     for query in queries:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -171,8 +172,20 @@ def test_lock_files_are_hashed_and_name_no_index(lock: str) -> None:
 
 
 def test_development_lock_holds_the_product_lock() -> None:
-    """Who can test can run: one installation serves both."""
-    assert run.requirements("run.lock") <= run.requirements("dev.lock")
+    """Who can test can run, and who traces too: one installation serves all."""
+    for smaller, larger in itertools.pairwise(("run.lock", "otel.lock", "dev.lock", "browser.lock")):
+        assert run.requirements(smaller) <= run.requirements(larger)
+
+
+def test_who_names_a_collector_gets_what_speaks_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody else pays for it."""
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    plain = [run.lock_of(command) for command in ("demo", "up", "bench", "test")]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    traced = [run.lock_of(command) for command in ("demo", "up", "bench", "test")]
+
+    assert plain == ["run.lock", "run.lock", "run.lock", "dev.lock"]
+    assert traced == ["otel.lock", "otel.lock", "run.lock", "dev.lock"]
 
 
 def test_ci_runs_the_check() -> None:

@@ -22,6 +22,7 @@
 
   const options = (figure, content) => {
     const times = { values: (_plot, marks) => marks.map((at) => short.format(new Date(at * 1000))) };
+    times.space = 84; // a label such as "09:30 AM" with room around it
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid") } };
     return {
       width: Math.max(200, figure.querySelector("figcaption").clientWidth),
@@ -36,7 +37,7 @@
         width: 2,
         spanGaps: true,
         dash: at > 4 ? [6, 4] : undefined,
-        points: { size: 4 },
+        points: { size: 5, show: (plot, line) => plot.data[line].filter((value) => value !== null).length < 40 },
         ...(content.bars ? { fill: colour("--chart-1"), paths: uPlot.paths.bars({ size: [0.8] }), points: { show: false } } : {}),
       }))],
     };
@@ -44,10 +45,16 @@
 
   const tell = (figure, content, title) => {
     const labels = Object.keys(content.series);
-    const now = labels.map((label) => `${label} ${number(lastOf(content.series[label]))}${content.unit || ""}`).join(", ");
+    const spoken = (label) => label.replaceAll("_", " ");
+    const latest = labels.map((label) => `${spoken(label)} ${number(lastOf(content.series[label]))}${content.unit || ""}`);
     const empty = Object.values(content.series).every((values) => values.every((value) => value === null));
-    const text = empty ? "Nothing measured in this window." : `Latest: ${now}`;
-    figure.querySelector(".now").textContent = text;
+    const text = empty ? "Nothing measured in this window." : `Latest: ${latest.join(", ")}`;
+    figure.querySelector(".now").replaceChildren(...(empty ? [text] : ["Latest: ", ...latest.map((each, at) => {
+      const key = document.createElement("span");
+      key.className = `key key-${(at % 5) + 1}${at > 4 ? " key-again" : ""}`; // dashed, as its line is
+      key.textContent = each;
+      return key;
+    })]));
     figure.querySelector(".plot").setAttribute("aria-label", `${title}. ${text}`);
     const cells = (kind, values) => {
       const row = document.createElement("tr");

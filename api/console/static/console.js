@@ -1,4 +1,4 @@
-// Puts times into the viewer's zone and asks before large commands. Every page works without it.
+// Puts times into the viewer's zone, labels the cells of tables, asks before large commands. Every page works without it.
 "use strict";
 (() => {
   const shown = new Intl.DateTimeFormat(undefined, {
@@ -12,8 +12,17 @@
       if (!Number.isNaN(at.getTime())) time.textContent = shown.format(at); // its title keeps the exact UTC
     }
   };
-  localise(document);
-  document.addEventListener("htmx:afterSwap", () => localise(document));
+  const label = (root) => { // on a small screen a row is a card, and each of its cells says what it is
+    for (const table of root.querySelectorAll("table.stack")) {
+      const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+      for (const row of table.querySelectorAll("tbody tr")) {
+        [...row.cells].forEach((cell, at) => { cell.dataset.label = heads[at]; });
+      }
+    }
+  };
+  const dress = () => { localise(document); label(document); };
+  dress();
+  document.addEventListener("htmx:afterSwap", dress);
   document.addEventListener("submit", (event) => {
     const question = event.submitter && event.submitter.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();

@@ -1,0 +1,111 @@
+"""The door to traces: off, and OpenTelemetry not even imported, unless the standard OTEL_* variables name a
+collector. Must never stop or delay the work that it tells of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Literal, Protocol
+
+from runtime import telemetry
+
+type_kind = Literal["server", "client", "consumer", "internal"]
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PACKAGE = "opentelemetry.exporter.otlp.proto.http"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that has happened, told afterwards. Times are nanoseconds since 1970.
+
+    `trace` and `own` are keys of any length from which the ids are made, so that two processes which know the
+    same key tell of one trace without a word between them; without `own` the span's id is random. `parent` is
+    the `own` of another span of this trace.
+    """
+
+    name: str
+    kind: type_kind
+    trace: str
+    began_ns: int
+    ended_ns: int
+    own: str | None = None
+    parent: str | None = None
+    failed: str | None = None
+    attributes: dict[str, str | int] = field(default_factory=dict)
+
+
+class Teller(Protocol):
+    """Whoever sends spans to a collector, in the background."""
+
+    def tell(self, span: Span) -> None:
+        """Queue a span; never blocks, drops it when too many wait."""
+
+    def close(self) -> None:
+        """Send what waits, for a moment at most."""
+
+
+class _Here:
+    teller: Teller | None = None
+
+
+def wanted(environment: Mapping[str, str]) -> bool:
+    """Whether these variables ask for traces, as OpenTelemetry's specification reads them."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if environment.get("OTEL_TRACES_EXPORTER", "").strip() not in ("", "otlp"):
+        return False
+    return any(environment.get(name, "").strip() for name in _COLLECTORS)
+
+
+def start(process: str, instance: str) -> None:
+    """Begin to tell if the environment asks for it. What is missing is a warning: money comes first."""
+    if not wanted(os.environ):
+        return
+    protocol = next(filter(None, (os.environ.get(name, "").strip() for name in _PROTOCOLS)), "http/protobuf")
+    if protocol != "http/protobuf":
+        telemetry.logger().warning("no_traces", reason="OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf")
+        return
+    if find_spec("opentelemetry") is None or find_spec(_PACKAGE) is None:
+        telemetry.logger().warning("no_traces", reason="install requirements/otel.lock")
+        return
+    from runtime import otel  # noqa: PLC0415 - the packages are optional, and cost a tenth of a second
+
+    _Here.teller = otel.Collector(process, instance)
+    telemetry.logger().info("tracing")
+
+
+def stop() -> None:
+    """Send what waits and tell nothing more."""
+    if _Here.teller is not None:
+        _Here.teller.close()
+        _Here.teller = None
+
+
+def on() -> bool:
+    """Whether spans go anywhere."""
+    return _Here.teller is not None
+
+
+def tell(span: Span) -> None:
+    """Pass a span on, or forget it where tracing is off."""
+    if _Here.teller is not None:
+        _Here.teller.tell(span)
+
+
+def trace_id(key: str) -> str:
+    """The id of a trace as tracing systems show it: 32 hex digits."""
+    return _digest("trace", key)[:16].hex()
+
+
+def span_id(trace: str, own: str) -> str:
+    """The id of a span that has a key of its own: 16 hex digits."""
+    return _digest("span", trace, own)[:8].hex()
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.sha256("\0".join(("sluice", *parts)).encode("utf-8", "surrogatepass")).digest()
