@@ -175,6 +175,7 @@ async def _write_ledger(connection: type_connection, effects: list[Effect]) -> l
         [leg.account_id for _, leg in legs],
         [leg.unit for _, leg in legs],
         [leg.amount for _, leg in legs],
+        [movement.moved_at for _, movement in moved],
     )
     losers = sorted({leg.account_id for _, leg in legs if leg.amount < 0})
     if not losers:

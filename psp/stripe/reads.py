@@ -41,6 +41,7 @@ _REFUND_PAGES_MAX = 20
 
 class _Money(msgspec.Struct):
     amount: int
+    created: int = 0
 
 
 class _PaymentIntent(msgspec.Struct):
@@ -193,13 +194,13 @@ def _has_failed(payment: _Object | _PaymentIntent) -> bool:
 
 
 def _of_dispute(dispute: _Object) -> tuple[str, ...]:
-    moved = [entry.amount for entry in dispute.balance_transactions if isinstance(entry, _Money)]
-    types = ["charge.dispute.updated"]
-    if any(amount < 0 for amount in moved):
-        types.append("charge.dispute.funds_withdrawn")
-    if any(amount > 0 for amount in moved):
-        types.append("charge.dispute.funds_reinstated")
-    return tuple(types)
+    moved = [entry for entry in dispute.balance_transactions if isinstance(entry, _Money)]
+    if not moved:
+        return ("charge.dispute.updated",)
+    # A bank that judges anew takes the money again: the last movement is what the dispute has come to.
+    last = max(enumerate(moved), key=lambda place: (place[1].created, place[0]))[1]
+    word = "withdrawn" if last.amount < 0 else "reinstated"
+    return ("charge.dispute.updated", f"charge.dispute.funds_{word}")
 
 
 _EVENT_TYPES: dict[str, Callable[[_Object], tuple[str, ...]]] = {

@@ -89,7 +89,7 @@ FROM refund WHERE source = $1 AND (id = ANY($2::text[]) OR psp_id = ANY($2::text
 
 -- name: disputes_here
 -- Disputes by their id.
-SELECT id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn, funds_reinstated, version
+SELECT id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn, funds_reinstated, funds_at, version
 FROM dispute WHERE source = $1 AND id = ANY($2::text[]);
 
 -- name: subscriptions_here

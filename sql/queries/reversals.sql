@@ -12,7 +12,7 @@ FOR NO KEY UPDATE;
 -- name: lock_disputes
 -- All disputes of the given owners, as (kind, id) pairs.
 SELECT source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at,
-       funds_withdrawn, funds_reinstated, version
+       funds_withdrawn, funds_reinstated, funds_at, version
 FROM dispute
 WHERE (owner_kind, owner_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 ORDER BY source, id
@@ -39,17 +39,19 @@ WHERE r.source = n.source AND r.id = n.id;
 -- name: insert_disputes
 -- A key that exists already is a lost race: the batch is decided anew.
 INSERT INTO dispute (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at,
-                     funds_withdrawn, funds_reinstated, version)
+                     funds_withdrawn, funds_reinstated, funds_at, version)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::bigint[], $10::boolean[], $11::boolean[], $12::integer[])
+                     $9::bigint[], $10::boolean[], $11::boolean[], $12::bigint[],
+                     $13::integer[])
     AS d (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn,
-          funds_reinstated, version)
+          funds_reinstated, funds_at, version)
 ORDER BY source, id;
 
 -- name: update_disputes
 -- Changed disputes; their owners are locked.
 UPDATE dispute d SET status = n.status, status_at = n.status_at, funds_withdrawn = n.funds_withdrawn,
-                     funds_reinstated = n.funds_reinstated, version = n.version
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::boolean[], $7::integer[])
-    AS n (source, id, status, status_at, funds_withdrawn, funds_reinstated, version)
+                     funds_reinstated = n.funds_reinstated, funds_at = n.funds_at, version = n.version
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::boolean[], $7::bigint[],
+            $8::integer[])
+    AS n (source, id, status, status_at, funds_withdrawn, funds_reinstated, funds_at, version)
 WHERE d.source = n.source AND d.id = n.id;
