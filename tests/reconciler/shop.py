@@ -74,11 +74,15 @@ class Shop:
     environment: dict[str, str] = field(default_factory=dict)
     _let_through: int = 0
 
-    async def webhooks(self) -> Counter[str]:
-        """Let through whatever webhooks the PSP has sent since the last time, and apply."""
+    async def webhooks(self, *types: str) -> Counter[str]:
+        """Let through whatever webhooks the PSP has sent since the last time, and apply; with `types` only
+        those of these types, and the others never come.
+        """
         await self.world.settled()
         letters, self._let_through = self.receiver.letters[self._let_through :], len(self.receiver.letters)
         for letter in letters:
+            if types and letter.event["type"] not in types:
+                continue
             await events.append(self.admin, [delivery(letter.body, psp_created=letter.event["created"])])
         return await self.drain()
 
