@@ -282,6 +282,24 @@ class LatestRun(Shape):
     counts: dict[str, Any]
 
 
+class TypeCompleteness(Shape):
+    """Events of one type that a PSP lists, and how many of them had their outcome in time."""
+
+    listed: int
+    in_time: int
+    share: float | None
+
+
+class SourceCompleteness(TypeCompleteness):
+    """The same of a whole source: events created in a span of its own time, and what counts as in time."""
+
+    in_time_s: int
+    created_after: datetime
+    created_until: datetime
+    measured_at: datetime
+    by_type: dict[str, TypeCompleteness]
+
+
 class Status(Shape):
     """How the house is doing."""
 
@@ -293,6 +311,7 @@ class Status(Shape):
     invariants: dict[str, int]
     invariants_checked_at: datetime | None
     completeness: dict[str, float]
+    completeness_detail: dict[str, SourceCompleteness]
     alerts: dict[str, int]
     latest_reconcile_run: LatestRun | None
 

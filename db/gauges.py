@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from db import completeness
+from db.completeness import Completeness
 from db.pool import type_connection
 from db.queries import Queries
 from db.reads import AUDIT
@@ -71,6 +73,7 @@ class Gauges:
     alerts: dict[str, int]
     run: Run | None
     processes: list[ProcessRow]
+    completeness: list[Completeness]
 
 
 async def read(connection: type_connection, patience: Patience, waits_window_s: float) -> Gauges:
@@ -90,8 +93,11 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
         alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
         run = await connection.fetchrow(METRICS.sample_run)
         processes = [process_row(row) for row in await connection.fetch(AUDIT.list_processes)]
+        measured = await completeness.read(connection)
     assert queue is not None
     assert waits is not None
     assert stuck is not None
     ended = None if run is None else Run(**{**run, "counts": msgspec.json.decode(run["counts"])})
-    return Gauges(Queue(*queue), (waits["p50_s"], waits["p99_s"]), Stuck(*stuck), alerts, ended, processes)
+    return Gauges(
+        Queue(*queue), (waits["p50_s"], waits["p99_s"]), Stuck(*stuck), alerts, ended, processes, measured
+    )

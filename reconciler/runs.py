@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from db import findings, reconcile
+from db import completeness, findings, reconcile
 from db.findings import Order
 from db.pool import type_pool
 from psp import readers
@@ -70,6 +70,8 @@ class Reconciler:
         async with self._one_at_a_time, readers.opened(self._settings) as opened:
             run = self._begun(order, now, opened)
             try:
+                if not order.dry_run:
+                    await watch.take_note(self._pool, now)
                 done = await self._run_phases(run)
                 measured = await self._aftermath(run)
             except Exception as error:
@@ -129,6 +131,7 @@ class Reconciler:
             run.counts["invariants_broken"] = len(broken)
             async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
                 await reconcile.forget_attempts(connection)
+                await completeness.add(connection, run.order.id, run.measures)
         return measured
 
     async def _end(self, run: Run, status: str, measured: Mapping[str, Any]) -> None:

@@ -132,20 +132,6 @@ async def test_an_object_is_explained_on_the_command_line(shop: Shop, processes:
     assert f"reconciler:{ran.id}" in known.output()
 
 
-async def test_completeness_is_measured_by_source_and_type(shop: Shop) -> None:
-    """The share of the PSP's events that had their outcome in time, in the record of the run."""
-    await shop.world.buy()
-    await shop.webhooks()
-    await shop.world.buy()
-    await shop.lose_webhooks()
-    await shop.settle_down()
-    ran = await shop.repair()
-
-    measured = ran.record["counts"]
-    assert measured["completeness"]["stripe"] == 0.5
-    assert measured["completeness_by_type"]["stripe"]["checkout.session.completed"] == 0.5
-
-
 async def test_a_key_of_another_mode_than_the_endpoint_is_not_asked(shop: Shop) -> None:
     """A test key beside a live endpoint would give credits for play money."""
     await lost_orders(shop, 1)
