@@ -300,6 +300,19 @@ class SourceCompleteness(TypeCompleteness):
     by_type: dict[str, TypeCompleteness]
 
 
+class SourceHabits(Shape):
+    """How a source behaves: its own rate, our clock minus that of its signatures (None: they tell no time),
+    and when each secret, by its fingerprint, was last of use.
+    """
+
+    deliveries: int
+    silent_s: float
+    longest_gap_s: float
+    clock_skew_s: float | None
+    oldest_unapplied_s: float
+    secrets_last_used: dict[str, datetime]
+
+
 class Status(Shape):
     """How the house is doing."""
 
@@ -312,6 +325,7 @@ class Status(Shape):
     invariants_checked_at: datetime | None
     completeness: dict[str, float]
     completeness_detail: dict[str, SourceCompleteness]
+    sources: dict[str, SourceHabits]
     alerts: dict[str, int]
     latest_reconcile_run: LatestRun | None
 

@@ -17,7 +17,7 @@ from runtime import limits
 
 
 async def show(request: web.Request) -> web.Response:
-    """Processes, queue, invariants, completeness, alerts, last reconcile run."""
+    """Processes, queue, invariants, completeness, sources, alerts, last reconcile run."""
     return json_answer(await read(request.app[WORLD]))
 
 
@@ -67,6 +67,17 @@ def view(house: HouseStatus, checked: Checked) -> dict[str, Any]:
         "invariants_checked_at": checked.at,
         "completeness": {one.source: one.share for one in house.completeness if one.share is not None},
         "completeness_detail": {one.source: _measured(one) for one in house.completeness},
+        "sources": {
+            one.source: {
+                "deliveries": one.deliveries,
+                "silent_s": one.silent_s,
+                "longest_gap_s": one.longest_gap_s,
+                "clock_skew_s": one.skew_s,
+                "oldest_unapplied_s": one.oldest_unapplied_s,
+                "secrets_last_used": one.secrets,
+            }
+            for one in house.sources
+        },
         "alerts": house.alerts,
         "latest_reconcile_run": None
         if run is None

@@ -5,13 +5,10 @@ alerts and closes them again; repairs nothing.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from db import checks, operations, pulse
-from db.completeness import share
 from db.pool import type_pool
 from db.pulse import Pulse
-from reconciler.run import Run
 from runtime import limits
 
 DELIVERIES_MIN = 50
@@ -75,25 +72,3 @@ async def watch_invariants(pool: type_pool) -> dict[str, int]:
         )
         await pulse.resolve_alerts_but(connection, "invariant_broken", list(broken))
     return broken
-
-
-async def measured(run: Run) -> dict[str, Any]:
-    """What a run has measured, as its record shows it: its own completeness by source, and how the sources
-    behave.
-    """
-    async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:
-        pulses = await pulse.read(connection)
-    shares = {one.source: share(one.types) for one in run.measures}
-    return {
-        "completeness": {source: found for source, found in shares.items() if found is not None},
-        "sources": {
-            one.source: {
-                "silent_s": round(one.silent_s),
-                "longest_gap_s": round(one.longest_gap_s),
-                "clock_skew_s": one.skew_s,
-                "oldest_unapplied_s": round(one.oldest_unapplied_s),
-                "secrets_last_used": one.secrets,
-            }
-            for one in pulses
-        },
-    }

@@ -26,7 +26,7 @@ VALUES ($1, $2, 'stripe', 'stripe', 'bad_sig', '', 0, '[]', $3, 0)
 
 MEASURED = """
 INSERT INTO completeness_measure (run_id, source, since, until, in_time_s, begun, types)
-SELECT id, 'stripe', extract(epoch FROM now())::bigint - 3600, extract(epoch FROM now())::bigint, 60, true,
+SELECT id, 'stripe', floor(extract(epoch FROM now())) - 3600, floor(extract(epoch FROM now())), 60, true,
        '{"charge.refunded": [4, 1], "refund.created": [6, 6]}'
 FROM reconcile_run ORDER BY seq DESC LIMIT 1
 """

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from db import checks
+from db import checks, pool
 from db.queries import CHECKS
+from reconciler import watch
+from runtime import clock
 from tests.api.house import DASHBOARD, OPS, House
 from tests.api.seed import MEASURED, Seed, refused
 from tests.support.stripe_events import checkout, event, refund
@@ -118,6 +120,26 @@ async def test_latest_run_and_what_it_measured(house: House, seed: Seed) -> None
         datetime.fromisoformat(detail[name]) for name in ("created_after", "created_until", "measured_at")
     )
     assert after < until <= measured_at
+
+
+async def test_a_source_is_shown_with_its_clock_and_its_secrets(house: House, seed: Seed, dsn: str) -> None:
+    """Its rate, the distance of its clock, what waits, and when each secret was last of use."""
+    await seed.applied(event("checkout.session.completed", checkout()))
+    connections = await pool.create_pool(dsn, "sluice_reconciler", "tests-reconciler", 1)
+    await watch.watch_sources(connections, clock.now())
+    await connections.close()
+    await seed.event(event("checkout.session.completed", checkout()))
+    (log_row,) = await seed.connection.fetch("SELECT received_at FROM webhook_log ORDER BY id LIMIT 1")
+
+    source = (await status(house))["sources"]["stripe"]
+
+    assert source["deliveries"] == 1
+    assert {name: datetime.fromisoformat(at) for name, at in source["secrets_last_used"].items()} == {
+        "0a1b2c3d": log_row["received_at"]
+    }
+    assert source["clock_skew_s"] == pytest.approx(log_row["received_at"].timestamp() - 1_795_000_000)
+    assert source["oldest_unapplied_s"] > 0
+    assert source["silent_s"] > 0
 
 
 async def test_resolved_alerts_are_not_counted(house: House, seed: Seed) -> None:

@@ -9,14 +9,11 @@ from typing import Any
 from db.findings import PHASES
 from reconciler import watch
 from runtime import clock
+from tests.api.house import DASHBOARD, OPS, running
 from tests.reconciler.shop import Shop
 from tests.sandbox.worlds import KEY
 from tests.support.poll import until
 from tests.support.processes import Processes
-
-REQUEST = (
-    "INSERT INTO reconcile_run (id, requested_by, phases) VALUES (gen_random_uuid(), 'ada', '{stuck_orders}')"
-)
 
 
 def environment(shop: Shop, **changes: str) -> dict[str, str | None]:
@@ -45,7 +42,8 @@ async def test_three_processes_at_once_have_one_effect(shop: Shop, processes: Pr
     record, and every order was repaired once.
     """
     await lost_orders(shop, 5)
-    await shop.admin.execute(REQUEST)
+    async with running(shop.dsn, shop.redis_url) as house:
+        asked_for = (await house.post("/ops/reconcile", OPS, {"phases": ["stuck_orders"]})).json["run_id"]
     serving = [processes.start("-m", "reconciler", environment=environment(shop)) for _ in range(2)]
     by_hand = processes.start(
         "-m", "reconciler", "run", "--phase", "stuck_orders", environment=environment(shop), name="by-hand"
@@ -64,7 +62,13 @@ async def test_three_processes_at_once_have_one_effect(shop: Shop, processes: Pr
     asked = await shop.admin.fetch("SELECT requested_by FROM reconcile_run ORDER BY requested_by")
     told = json.loads(by_hand.output().splitlines()[-1])
 
-    assert [row["requested_by"] for row in asked] == ["ada", "command line", "interval", "interval"]
+    async with running(shop.dsn, shop.redis_url) as house:
+        shown = (await house.get(f"/ops/reconcile/{asked_for}", DASHBOARD)).json
+        listed = (await house.get("/ops/reconcile", DASHBOARD)).json["items"]
+
+    assert [row["requested_by"] for row in asked] == ["command line", "eva", "interval", "interval"]
+    assert (shown["requested_by"], shown["status"], shown["errors"]) == ("eva", "succeeded", [])
+    assert sum(run["counts"].get("repaired", 0) for run in listed) == 5
     assert told["status"] == "succeeded"
     assert await shop.value("SELECT count(*) FROM orders WHERE status = 'completed'") == 5
     assert await shop.value("SELECT count(*) FROM ledger_transaction WHERE movement = 'sale'") == 5
