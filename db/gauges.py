@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from db import completeness
 from db.completeness import Completeness
@@ -55,12 +52,11 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The reconcile run that ended last: unix time of its end, its status and seconds, what it counted."""
+    """The reconcile run that ended last: unix time of its end, its status and seconds."""
 
     finished_at: float
     status: str
     seconds: float | None
-    counts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
     assert queue is not None
     assert waits is not None
     assert stuck is not None
-    ended = None if run is None else Run(**{**run, "counts": msgspec.json.decode(run["counts"])})
+    ended = None if run is None else Run(*run)
     return Gauges(
         Queue(*queue), (waits["p50_s"], waits["p99_s"]), Stuck(*stuck), alerts, ended, processes, measured
     )
