@@ -1,4 +1,6 @@
-"""A real Postgres is restored from a real backup: what was acknowledged since is found at the PSP again."""
+"""Receiver, worker and reconciler as processes over a Postgres of their own: what never came, and what a real
+restore of a real backup has lost, is found at the PSP again.
+"""
 
 from __future__ import annotations
 
@@ -156,6 +158,27 @@ async def test_what_was_acknowledged_after_the_backup_is_found_and_repaired(
     assert lost <= {row["object_id"] for row in found}
     assert {states[event_id] for event_id in acknowledged} <= set(FINAL)
     assert (one["status"], one["counts"]["repaired"]) == ("succeeded", len(lost))
+    assert (two["status"], two["counts"].get("repaired", 0)) == ("succeeded", 0)
+    await agrees_with_the_psp(house.world, connection)
+    await connection.close()
+
+
+async def test_a_while_without_any_webhook_is_made_good_by_one_cycle(house: House) -> None:
+    """The PSP delivers nothing and sells on: one cycle, and its books are ours; a second repairs nothing."""
+    await house.world.buy()
+    await house.all_told()
+    await house.world.post("chaos", seed=1, rates={"drop": 1.0})
+    before = await house.acknowledged()
+    await a_busy_hour(house.world)
+    await house.world.settled()
+    after = await house.acknowledged()
+    one = await house.reconcile()
+    await house.all_told()
+    two = await house.reconcile()
+    connection = await asyncpg.connect(house.postgres.dsn)
+
+    assert after == before
+    assert (one["status"], one["counts"]["repaired"] > 10) == ("succeeded", True)
     assert (two["status"], two["counts"].get("repaired", 0)) == ("succeeded", 0)
     await agrees_with_the_psp(house.world, connection)
     await connection.close()
