@@ -137,7 +137,7 @@ class House:
             yield GaugeMetricFamily(name, about, value=UNKNOWN if found is None else value(found))
         yield _events(found)
         yield _waits(found)
-        yield _completeness(found)
+        yield from _completeness(found)
         yield from _processes(found)
         alerts = GaugeMetricFamily("sluice_alerts_open", "Open alerts, by name.", labels=["name"])
         for name, count in ({} if found is None else found.alerts).items():
@@ -170,14 +170,23 @@ def _waits(found: Gauges | None) -> Metric:
     return waits
 
 
-def _completeness(found: Gauges | None) -> Metric:
+def _completeness(found: Gauges | None) -> Iterator[Metric]:
     shares = GaugeMetricFamily(
-        "sluice_completeness_ratio", "Share of a source's events that the last run found.", labels=["source"]
+        "sluice_completeness_ratio",
+        "Share of the events that a source lists for the last day that had their outcome within a minute.",
+        labels=["source"],
     )
-    measured = None if found is None or found.run is None else found.run.counts.get("completeness")
-    for source, share in (measured if isinstance(measured, dict) else {}).items():
-        shares.add_metric([source], share)
-    return shares
+    until = GaugeMetricFamily(
+        "sluice_completeness_measured_timestamp_seconds",
+        "Up to when a source's completeness has been measured.",
+        labels=["source"],
+    )
+    for one in [] if found is None else found.completeness:
+        if one.share is not None:
+            shares.add_metric([one.source], one.share)
+        until.add_metric([one.source], one.until)
+    yield shares
+    yield until
 
 
 def _processes(found: Gauges | None) -> Iterator[Metric]:

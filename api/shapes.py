@@ -304,6 +304,37 @@ class LatestRun(Shape):
     counts: dict[str, Any]
 
 
+class TypeCompleteness(Shape):
+    """Events of one type that a PSP lists, and how many of them had their outcome in time."""
+
+    listed: int
+    in_time: int
+    share: float | None
+
+
+class SourceCompleteness(TypeCompleteness):
+    """The same of a whole source: events created in a span of its own time, and what counts as in time."""
+
+    in_time_s: int
+    created_after: datetime
+    created_until: datetime
+    measured_at: datetime
+    by_type: dict[str, TypeCompleteness]
+
+
+class SourceHabits(Shape):
+    """How a source behaves: its own rate, our clock minus that of its signatures (None: they tell no time),
+    and when each secret, by its fingerprint, was last of use.
+    """
+
+    deliveries: int
+    silent_s: float
+    longest_gap_s: float
+    clock_skew_s: float | None
+    oldest_unapplied_s: float
+    secrets_last_used: dict[str, datetime]
+
+
 class Status(Shape):
     """How the house is doing."""
 
@@ -315,6 +346,8 @@ class Status(Shape):
     invariants: dict[str, int]
     invariants_checked_at: datetime | None
     completeness: dict[str, float]
+    completeness_detail: dict[str, SourceCompleteness]
+    sources: dict[str, SourceHabits]
     alerts: dict[str, int]
     latest_reconcile_run: LatestRun | None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,12 +11,13 @@ from api.answers import json_answer
 from api.invariants import Checked
 from api.world import WORLD, World
 from db import status
+from db.completeness import Completeness, share
 from db.status import HouseStatus
 from runtime import limits
 
 
 async def show(request: web.Request) -> web.Response:
-    """Processes, queue, invariants, completeness, alerts, last reconcile run."""
+    """Processes, queue, invariants, completeness, sources, alerts, last reconcile run."""
     return json_answer(await read(request.app[WORLD]))
 
 
@@ -63,8 +65,19 @@ def view(house: HouseStatus, checked: Checked) -> dict[str, Any]:
         "quarantined": house.queue.quarantined,
         "invariants": checked.found,
         "invariants_checked_at": checked.at,
-        # A run that measures what share of the PSP's events we have records it under this name, per source.
-        "completeness": {} if run is None else run.counts.get("completeness", {}),
+        "completeness": {one.source: one.share for one in house.completeness if one.share is not None},
+        "completeness_detail": {one.source: _measured(one) for one in house.completeness},
+        "sources": {
+            one.source: {
+                "deliveries": one.deliveries,
+                "silent_s": one.silent_s,
+                "longest_gap_s": one.longest_gap_s,
+                "clock_skew_s": one.skew_s,
+                "oldest_unapplied_s": one.oldest_unapplied_s,
+                "secrets_last_used": one.secrets,
+            }
+            for one in house.sources
+        },
         "alerts": house.alerts,
         "latest_reconcile_run": None
         if run is None
@@ -77,5 +90,22 @@ def view(house: HouseStatus, checked: Checked) -> dict[str, Any]:
             "started_at": run.started_at,
             "finished_at": run.finished_at,
             "counts": run.counts,
+        },
+    }
+
+
+def _measured(one: Completeness) -> dict[str, Any]:
+    """What the share is of: which events of the PSP's lists, as of when, and what counts as in time."""
+    return {
+        "share": one.share,
+        "listed": one.listed,
+        "in_time": one.in_time,
+        "in_time_s": one.in_time_s,
+        "created_after": datetime.fromtimestamp(one.since, UTC),
+        "created_until": datetime.fromtimestamp(one.until, UTC),
+        "measured_at": one.measured_at,
+        "by_type": {
+            name: {"listed": listed, "in_time": in_time, "share": share({name: (listed, in_time)})}
+            for name, (listed, in_time) in one.types.items()
         },
     }

@@ -97,8 +97,12 @@ def top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
     return Decision("applied", subjects=(ended,), transitions=(transition,))
 
 
-def settle(before: Purchase, after: Purchase, step: Transition, what: str) -> Settled[Purchase]:
-    """Take or give back the difference that a changed refund or dispute makes; `step` is its own entry."""
+def settle(
+    before: Purchase, after: Purchase, step: Transition, what: str, moved_at: int
+) -> Settled[Purchase]:
+    """Take or give back the difference that a changed refund or dispute makes; `step` is its own entry and
+    `moved_at` as of `Movement`.
+    """
     due = after.credits_to_be_taken
     delta = due - before.credits_taken
     step = replace(
@@ -107,7 +111,7 @@ def settle(before: Purchase, after: Purchase, step: Transition, what: str) -> Se
     if delta == 0:
         return Settled(after, (step,))
     movement = f"{what}_clawback" if delta > 0 else f"{what}_give_back"
-    moved = move_credits(movement, step.object_id, after.account_id, -delta)
+    moved = move_credits(movement, step.object_id, after.account_id, -delta, moved_at)
     return Settled(replace(after, credits_taken=due), (step,), (moved,))
 
 

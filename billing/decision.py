@@ -50,11 +50,15 @@ class Leg(Struct, frozen=True):
 
 
 class Movement(Struct, frozen=True):
-    """One ledger transaction; unique by (source, movement, money object), whatever event brings it."""
+    """One ledger transaction; unique by (source, movement, money object, moved at), whatever event brings it.
+
+    `moved_at` is the PSP's second where an object can move its money this way again, else 0.
+    """
 
     movement: str
     money_object: str
     legs: tuple[Leg, ...]
+    moved_at: int = 0
 
     def __post_init__(self) -> None:
         """Double entry, checked here as well as in the database: a bug must not get as far as a commit."""
@@ -66,16 +70,20 @@ class Movement(Struct, frozen=True):
         assert not any(sums.values()), "legs of a movement sum to zero in each unit"
 
 
-def move(movement: str, money_object: str, unit: str, amounts: Mapping[str, int]) -> Movement | None:
+def move(
+    movement: str, money_object: str, unit: str, amounts: Mapping[str, int], moved_at: int = 0
+) -> Movement | None:
     """A movement of `unit` between accounts, each with what it gains; None where nothing moves."""
     legs = tuple(Leg(account_id, unit, amount) for account_id, amount in amounts.items() if amount != 0)
-    return Movement(movement, money_object, legs) if legs else None
+    return Movement(movement, money_object, legs, moved_at) if legs else None
 
 
-def move_credits(movement: str, money_object: str, account_id: str, amount: int) -> Movement:
+def move_credits(
+    movement: str, money_object: str, account_id: str, amount: int, moved_at: int = 0
+) -> Movement:
     """A movement of `amount` credits to (or, below zero, from) a customer's account."""
     legs = (Leg(account_id, CREDIT, amount), Leg(CREDITS_ISSUED, CREDIT, -amount))
-    return Movement(movement, money_object, legs)
+    return Movement(movement, money_object, legs, moved_at)
 
 
 class Transition(Struct, frozen=True):

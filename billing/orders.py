@@ -36,11 +36,11 @@ ORDER_WAIT_S = 3 * 86_400.0
 
 
 def settle(
-    before: Order | None, after: Order, step: Transition | None = None, what: str = ""
+    before: Order | None, after: Order, step: Transition | None = None, what: str = "", moved_at: int = 0
 ) -> Settled[Order]:
     """What a change of payment, refunds, disputes or transfers means for the whole order.
 
-    `step` is the journal entry of the refund or dispute (`what`) that changed.
+    `step` is the journal entry of the refund or dispute (`what`) that changed, `moved_at` as of `Movement`.
     """
     transitions: list[Transition] = []
     movements = [_sale(before, after)]
@@ -48,7 +48,7 @@ def settle(
         money_before = {"reversed_minor": after.reversed_minor}
         money_after = {"reversed_minor": after.due_reversed_minor}
         transitions.append(replace(step, money_before=money_before, money_after=money_after))
-        movements.append(_reversal(after, step.object_id, what))
+        movements.append(_reversal(after, step.object_id, what, moved_at))
     after = replace(after, reversed_minor=after.due_reversed_minor)
     after, order_steps = _order_steps(before, after, step)
     after, licence_steps = _licence_steps(after)
@@ -75,7 +75,7 @@ def _sale(before: Order | None, after: Order) -> Movement | None:
     return move("sale_reversal", after.id, after.currency, back)
 
 
-def _reversal(after: Order, money_object: str, what: str) -> Movement | None:
+def _reversal(after: Order, money_object: str, what: str, moved_at: int) -> Movement | None:
     """What a refund or dispute takes from the seller and the house, or gives back to them."""
     delta = after.due_reversed_minor - after.reversed_minor
     seller = after.seller_share(after.due_reversed_minor) - after.seller_share(after.reversed_minor)
@@ -84,9 +84,8 @@ def _reversal(after: Order, money_object: str, what: str) -> Movement | None:
         PLATFORM_FEES: seller - delta,
         PSP_CLEARING: delta,
     }
-    return move(
-        f"{what}_clawback" if delta > 0 else f"{what}_give_back", money_object, after.currency, amounts
-    )
+    movement = f"{what}_clawback" if delta > 0 else f"{what}_give_back"
+    return move(movement, money_object, after.currency, amounts, moved_at)
 
 
 def _order_steps(

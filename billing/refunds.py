@@ -22,7 +22,12 @@ class Refund(Struct, frozen=True):
 
 
 class Dispute(Struct, frozen=True):
-    """One dispute of a payment; `status_at` is the PSP time of its status, unix seconds."""
+    """One dispute of a payment. `status_at` and `funds_at` are the PSP times of its status and of the last
+    movement of its money, unix seconds (0: none).
+
+    `funds_withdrawn`: the PSP has taken the money; `funds_reinstated`: the last that it did was to give it
+    back. A bank that judges anew may take it again.
+    """
 
     id: str
     payment_id: str
@@ -32,6 +37,7 @@ class Dispute(Struct, frozen=True):
     status_at: int
     funds_withdrawn: bool = False
     funds_reinstated: bool = False
+    funds_at: int = 0
     version: int = 1
 
 

@@ -180,45 +180,45 @@ def _refund_after(known: Refund | None, report: RefundReported, owner: Owner) ->
 
 def _dispute(report: DisputeReported, owner: Owner, cause: Cause) -> Decision:
     known = owner.disputes.get(report.id)
+    at = cause.psp_created
     if known is None:
         dispute = Dispute(
-            report.id,
-            report.payment_id,
-            report.amount_minor,
-            report.currency,
-            report.status,
-            cause.psp_created,
-            report.funds == "withdrawn",
-            report.funds == "reinstated",
+            report.id, report.payment_id, report.amount_minor, report.currency, report.status, at
         )
     else:
         status, status_at = max(
             (known.status, known.status_at),
-            (report.status, cause.psp_created),
+            (report.status, at),
             key=lambda seen: (seen[1], DISPUTE.states.index(seen[0])),
         )
-        dispute = replace(
-            known,
-            status=status,
-            status_at=status_at,
-            funds_withdrawn=known.funds_withdrawn or report.funds == "withdrawn",
-            funds_reinstated=known.funds_reinstated or report.funds == "reinstated",
-        )
-        if dispute == known:
-            return superseded("nothing_new")
+        dispute = replace(known, status=status, status_at=status_at)
+    if report.funds is not None:
+        dispute = _with_funds(dispute, report.funds == "reinstated", at)
+    if dispute == known:
+        return superseded("nothing_new")
+    if known is not None:
         dispute = replace(dispute, version=known.version + 1)
     rule = f"funds_{report.funds}" if report.funds is not None else "dispute_reported"
     step = walk(DISPUTE, dispute.id, dispute.version, known.status if known else None, dispute.status, rule)
     after = replace(owner, disputes={**owner.disputes, dispute.id: dispute})
-    return _applied([_settle(owner, after, step, "dispute")])
+    return _applied([_settle(owner, after, step, "dispute", dispute.funds_at)])
 
 
-def _settle(before: Owner, after: Owner, step: Transition, what: str) -> Settled[Owner]:
+def _with_funds(dispute: Dispute, reinstated: bool, at: int) -> Dispute:
+    """The dispute once its PSP has moved its money: the last movement counts, in whatever order we hear of
+    them. Of two in one second the money came back last: a PSP gives back what it has taken.
+    """
+    withdrawn = dispute.funds_withdrawn or not reinstated
+    last_at, last_reinstated = max((dispute.funds_at, dispute.funds_reinstated), (at, reinstated))
+    return replace(dispute, funds_withdrawn=withdrawn, funds_reinstated=last_reinstated, funds_at=last_at)
+
+
+def _settle(before: Owner, after: Owner, step: Transition, what: str, moved_at: int = 0) -> Settled[Owner]:
     """What a changed refund or dispute does to what the payment paid for; `step` is its own journal entry."""
     if isinstance(before, Purchase) and isinstance(after, Purchase):
-        return credits.settle(before, after, step, what)
+        return credits.settle(before, after, step, what, moved_at)
     if isinstance(before, Order) and isinstance(after, Order):
-        return orders.settle(before, after, step, what)
+        return orders.settle(before, after, step, what, moved_at)
     # A subscription's own events tell what that means for access; no balance of ours moves.
     return Settled(after, (step,))
 

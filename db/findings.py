@@ -14,6 +14,7 @@ from db.queries import OPERATIONS
 PHASES = (
     "undelivered_events",
     "generation_failures",
+    "awaited_parents",
     "stuck_orders",
     "stuck_refunds",
     "orphan_refunds",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-import msgspec
-
-from db import rollup
+from db import completeness, rollup
+from db.completeness import Completeness
 from db.pool import type_connection
 from db.queries import Queries
 from db.reads import AUDIT, by_index
@@ -55,12 +53,11 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The reconcile run that ended last: unix time of its end, its status and seconds, what it counted."""
+    """The reconcile run that ended last: unix time of its end, its status and seconds."""
 
     finished_at: float
     status: str
     seconds: float | None
-    counts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,7 @@ class Gauges:
     alerts: dict[str, int]
     run: Run | None
     processes: list[ProcessRow]
+    completeness: list[Completeness]
 
 
 async def read(connection: type_connection, patience: Patience, waits_window_s: float) -> Gauges:
@@ -94,9 +92,10 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
         now = await by_index(connection)
         span = await rollup.counted(connection, now - timedelta(seconds=waits_window_s), now, 60.0)
         waits = await span.all_waits()
+        measured = await completeness.read(connection)
     assert queue is not None
     assert stuck is not None
-    ended = None if run is None else Run(**{**run, "counts": msgspec.json.decode(run["counts"])})
+    ended = None if run is None else Run(*run)
     return Gauges(
         Queue(*queue),
         (waits.quantile_s(0.5), waits.quantile_s(0.99)),
@@ -104,4 +103,5 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
         alerts,
         ended,
         processes,
+        measured,
     )

@@ -38,6 +38,13 @@ async def move(connection: type_connection, since: datetime, fade: float) -> Non
     async with connection.transaction():
         await connection.execute(RECONCILE.move_pulses, span.id_from, span.received_from, fade)
         await connection.execute(RECONCILE.move_secret_uses, span.id_from, span.received_from)
+        await connection.execute(RECONCILE.move_heard_types, span.id_from, span.received_from)
+
+
+async def heard_types(connection: type_connection, source: str, within_s: float) -> frozenset[str]:
+    """The types of events that a source has sent us lately."""
+    rows = await connection.fetch(RECONCILE.heard_types, source, within_s)
+    return frozenset(row["event_type"] for row in rows)
 
 
 async def read(connection: type_connection) -> list[Pulse]:

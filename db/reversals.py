@@ -140,6 +140,7 @@ async def _write_disputes(
             [dispute.status_at for _, dispute in new],
             [dispute.funds_withdrawn for _, dispute in new],
             [dispute.funds_reinstated for _, dispute in new],
+            [dispute.funds_at for _, dispute in new],
             [dispute.version for _, dispute in new],
         )
     if old:
@@ -152,5 +153,6 @@ async def _write_disputes(
             [dispute.status_at for _, dispute in old],
             [dispute.funds_withdrawn for _, dispute in old],
             [dispute.funds_reinstated for _, dispute in old],
+            [dispute.funds_at for _, dispute in old],
             [dispute.version for _, dispute in old],
         )

@@ -8,7 +8,10 @@ from typing import Any
 
 import msgspec
 
+from db import completeness, pulse
+from db.completeness import Completeness
 from db.pool import type_connection
+from db.pulse import Pulse
 from db.reads import AUDIT
 
 
@@ -58,6 +61,8 @@ class HouseStatus:
     queue: Queue
     alerts: dict[str, int]
     latest_run: RunRow | None
+    completeness: list[Completeness]
+    sources: list[Pulse]
 
 
 def process_row(row: Any) -> ProcessRow:
@@ -72,9 +77,11 @@ async def read_status(connection: type_connection) -> HouseStatus:
         figures = await connection.fetchrow(AUDIT.queue_figures)
         alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
         run = await connection.fetchrow(AUDIT.latest_run)
+        measured = await completeness.read(connection)
+        sources = await pulse.read(connection)
     assert figures is not None
     latest = None if run is None else RunRow(**{**run, "counts": msgspec.json.decode(run["counts"])})
-    return HouseStatus(processes, Queue(*figures), alerts, latest)
+    return HouseStatus(processes, Queue(*figures), alerts, latest, measured, sources)
 
 
 async def read_queue(connection: type_connection) -> Queue:

@@ -184,6 +184,7 @@ async def post(connection: type_connection, effects: Sequence[Effect]) -> list[s
         [leg.account_id for _, leg in legs],
         [leg.unit for _, leg in legs],
         [leg.amount for _, leg in legs],
+        [movement.moved_at for _, movement in moved],
     )
     losers = sorted({leg.account_id for _, leg in legs if leg.amount < 0})
     if not losers:

@@ -11,6 +11,9 @@ from typing import Generic, Protocol, TypeVar
 KINDS = ("checkout_session", "payment", "subscription", "invoice", "refund", "dispute", "transfer")
 """Objects that can be read, in the order in which one explains the next."""
 
+PARENT_CALLS = 4
+"""Calls for which room is made before a key's parents are looked for: a payment, and what lists it."""
+
 
 class ReadError(Exception):
     """The PSP gave no usable answer; `kind` is a type or code, never the PSP's text: safe to log."""
@@ -93,6 +96,12 @@ class Reader(Protocol):
     async def find_refund(self, own_id: str, payment_id: str, now: int) -> Sighting | None:
         """The refund of a payment that we asked for under our own id; None when there surely is none: an
         incomplete answer is a ReadError.
+        """
+        ...
+
+    async def parents(self, awaited: str, now: int) -> list[Sighting]:
+        """What may explain the key (of `billing.keys`) that an event waits for: all that the PSP has, each
+        before what it explains. It takes up to PARENT_CALLS calls.
         """
         ...
 

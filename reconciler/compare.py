@@ -209,7 +209,7 @@ def _dispute(fact: DisputeReported, here: Here, asked_at: int) -> Difference | N
             f"{fact.amount_minor} {fact.currency} at the PSP",
             known["version"],
         )
-    if fact.funds is not None and not known[f"funds_{fact.funds}"]:
+    if _funds_moved(fact, known, asked_at):
         return Difference(STALE, f"its funds were {fact.funds} at the PSP", known["version"])
     later = (asked_at, DISPUTE.states.index(fact.status)) > (
         known["status_at"],
@@ -220,6 +220,16 @@ def _dispute(fact: DisputeReported, here: Here, asked_at: int) -> Difference | N
         if later and known["status"] != fact.status
         else None
     )
+
+
+def _funds_moved(fact: DisputeReported, known: type_row, asked_at: int) -> bool:
+    """Whether the PSP has moved a dispute's money since we last heard of it; of one second it is no news that
+    the money was taken: see `billing.reversal`.
+    """
+    if fact.funds == "reinstated":
+        return not known["funds_reinstated"] and asked_at >= known["funds_at"]
+    gone = known["funds_withdrawn"] and not known["funds_reinstated"]
+    return fact.funds == "withdrawn" and not gone and asked_at > known["funds_at"]
 
 
 def _subscription(fact: SubscriptionReported, here: Here, asked_at: int) -> Difference | None:

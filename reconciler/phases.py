@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from db.findings import PHASES
 from psp.reads import ReadError
-from reconciler import diff, orphans, rows, undelivered
+from reconciler import awaited, diff, orphans, rows, undelivered
 from reconciler.run import Asked, Run
 from runtime.settings import Settings
 
@@ -29,6 +29,10 @@ TABLE = {
     for phase in (
         Phase(undelivered.PHASE, lists=undelivered.run_phase),
         Phase("generation_failures", after=lambda _settings: 0.0),
+        Phase(
+            awaited.PHASE,
+            after=lambda settings: min(awaited.AFTER_S, settings.reconcile_interval_s),
+        ),
         Phase("stuck_orders", after=lambda settings: settings.reconcile_order_stuck_after_s),
         Phase("stuck_refunds", after=lambda settings: settings.reconcile_refund_stuck_after_s),
         Phase(orphans.PHASE, after=lambda settings: settings.reconcile_refund_orphan_after_s),

@@ -9,7 +9,7 @@ import asyncio
 from db import reconcile
 from db.reconcile import Attempt, Candidate
 from psp.reads import ReadError
-from reconciler import orphans, repair
+from reconciler import awaited, orphans, repair
 from reconciler.compare import DELETED
 from reconciler.run import Asked, Run
 from runtime import clock, limits, telemetry
@@ -23,6 +23,8 @@ BACKOFF_MAX_S = 86_400.0
 """Pauses double from the first to the cap: what waits for a person is asked about once a day."""
 AWAY = "psp_away"
 """Stands with rows that were not asked about, because the PSP had failed all those before them."""
+_SPECIAL = {orphans.PHASE: orphans.settle, awaited.PHASE: awaited.settle}
+"""Phases that one read of one object does not settle."""
 
 
 async def run_phase(run: Run, phase: str, after_s: float) -> None:
@@ -58,11 +60,10 @@ async def look_at(run: Run, phase: str, candidate: Candidate) -> Attempt:
     asked = run.sources[candidate.source]
     run.counts["looked_at"] += 1
     try:
-        if phase == orphans.PHASE:
-            await orphans.settle(run, asked, candidate)
-            closed = False
-        else:
-            closed = await _settle(run, asked, phase, candidate)
+        special = _SPECIAL.get(phase)
+        if special is not None:
+            await special(run, asked, candidate)
+        closed = special is None and await _settle(run, asked, phase, candidate)
     except ReadError as error:
         run.errors[f"{phase}: {candidate.source} {error.kind}"] += 1
         return Attempt(candidate.source, candidate.object_id, error.kind)

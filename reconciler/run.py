@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from db.completeness import Measure
 from db.findings import Order
 from db.pool import type_pool
 from psp.reads import Reader
@@ -57,10 +58,8 @@ class Run:
     seen: set[tuple[str, str]] = field(default_factory=set)
     told: set[tuple[str, str, str]] = field(default_factory=set)
     """Payments and orders, by source, kind and id, that have been paid by what this run has told of."""
-    events_listed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Events that concern us by source and type, as the PSP lists them."""
-    events_in_time: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Those of them that had their outcome in time."""
+    measures: list[Measure] = field(default_factory=list)
+    """How complete we are by the walks over all events that this run has brought to their end."""
 
     @property
     def hurry(self) -> bool:

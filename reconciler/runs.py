@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from db import findings, reconcile
+from db import completeness, findings, reconcile
 from db.findings import Order
 from db.pool import type_pool
 from psp import readers
 from psp.reads import Reader
-from reconciler import one, phases, undelivered, watch
+from reconciler import one, phases, watch
 from reconciler.run import INTERVAL, Asked, Run
 from runtime import limits, process, telemetry
 from runtime.doorbell import Doorbell
@@ -70,15 +70,17 @@ class Reconciler:
         async with self._one_at_a_time, readers.opened(self._settings) as opened:
             run = self._begun(order, now, opened)
             try:
+                if not order.dry_run:
+                    await watch.take_note(self._pool, now)
                 done = await self._run_phases(run)
-                measured = await self._aftermath(run)
+                await self._aftermath(run)
             except Exception as error:
                 # Whoever asked waits for this record; the fault itself is the loop's to tell.
                 run.errors[type(error).__name__] += 1
-                await self._end(run, "failed", {})
+                await self._end(run, "failed")
                 raise
             status = "succeeded" if not run.errors else "partial" if done else "failed"
-            await self._end(run, status, measured)
+            await self._end(run, status)
         if run.counts["repaired"]:
             self._doorbell.ring()
         self._count(run.counts, status, now)
@@ -119,25 +121,27 @@ class Reconciler:
             flawless += failed == 0 or run.by_phase[name]["looked_at"] > failed
         return flawless > 0
 
-    async def _aftermath(self, run: Run) -> dict[str, Any]:
+    async def _aftermath(self, run: Run) -> None:
         """What a run leaves behind besides findings; one about a single object leaves nothing."""
-        if run.order.object is not None:
-            return {}
-        measured = await watch.measured(run) if undelivered.PHASE in run.order.phases else {}
-        if not run.order.dry_run:
+        if run.order.object is None and not run.order.dry_run:
             broken = await watch.watch_invariants(self._pool)
             run.counts["invariants_broken"] = len(broken)
             async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
                 await reconcile.forget_attempts(connection)
-        return measured
+                await completeness.add(connection, run.order.id, run.measures)
 
-    async def _end(self, run: Run, status: str, measured: Mapping[str, Any]) -> None:
+    async def _end(self, run: Run, status: str) -> None:
+        shares = {one.source: completeness.share(one.types) for one in run.measures}
+        measured = {source: found for source, found in shares.items() if found is not None}
+        counts: dict[str, Any] = {**+run.counts, "phases": run.by_phase}
+        if measured:
+            counts["completeness"] = measured
         async with self._pool.acquire(timeout=limits.pool_acquire_s) as connection:
             await findings.finish_run(
                 connection,
                 run.order.id,
                 status,
-                {**+run.counts, "phases": run.by_phase, **measured},
+                counts,
                 _sentences(run.errors),
             )
 

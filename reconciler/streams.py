@@ -40,7 +40,7 @@ async def walk(
         except ReadError:
             if span.after is not None:
                 # What the page begins after may be gone from the list.
-                await _remember(run, asked, name, str(span.since))
+                await _remember(run, asked, name, f"{span.since} anew")
             raise
         yield span, page
         if page.after is None:
@@ -55,6 +55,8 @@ def _span(run: Run, position: str | None, since: Callable[[int | None], int]) ->
     parts = (position or "").split(" ", 2)
     if len(parts) == 3:
         return Span(int(parts[0]), int(parts[1]), parts[2])
+    if len(parts) == 2:
+        return Span(int(parts[0]), run.started_at - run.grace_s)
     return Span(since(int(position) if position else None), run.started_at - run.grace_s)
 
 

@@ -10,12 +10,13 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from billing.facts import NotForUs
-from db import events, reconcile
+from db import events, pulse, reconcile
+from db.completeness import Measure
 from db.findings import Finding
 from psp import mappers
 from psp.providers import RECEIVERS
 from psp.reading import Expected
-from psp.reads import ListedEvent
+from psp.reads import ListedEvent, Span
 from reconciler import repair
 from reconciler.run import Asked, Run
 from reconciler.streams import walk
@@ -24,12 +25,16 @@ from runtime import limits
 PHASE = "undelivered_events"
 IDS = "event_ids"
 """The cursor of the walk over all events."""
-IN_TIME_S = 60.0
-"""An event that had its outcome so many seconds after it happened counts as handled in time."""
+IN_TIME_S = 60
+"""An event that had its outcome so many seconds after it happened counts as handled in time; the grace is
+never longer, so a younger one is listed again by the next run, and counted there.
+"""
 _REACH_S = 29 * 86_400
 """How far the first run looks back for what was not acknowledged: Stripe lists events for 30 days."""
 _IDS_REACH_S = 86_400
 """How far the first run looks back over all events."""
+_HEARD_WITHIN_S = 7 * 86_400.0
+"""A type that nobody has sent us for so long is one that our endpoint is not subscribed to any more."""
 _OVERLAP_S = 600
 """Looked at again by the next run: a list may lag behind what happened."""
 
@@ -45,13 +50,45 @@ async def run_phase(run: Run, asked: Asked) -> None:
         run, asked, PHASE, lambda last: since(_REACH_S, last), lambda span: reader.events(span, True)
     ):
         await _repair(run, asked, await _with_bodies(run, asked, page.items), "undelivered")
-    async for _, page in walk(
+    async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:
+        heard = await pulse.heard_types(connection, asked.source, _HEARD_WITHIN_S)
+    tally: _Tally | None = None
+    async for span, page in walk(
         run, asked, IDS, lambda last: since(_IDS_REACH_S, last), lambda span: reader.events(span, False)
     ):
         whole = await _with_bodies(run, asked, page.items)
-        concern = [event for event in whole if _concerns_us(asked, event)]
-        await _measure(run, asked, concern)
+        concern = [event for event in whole if _concerns_us(asked, event, heard)]
+        tally = tally or _Tally(span, run.grace_s)
+        await _measure(run, asked, concern, tally)
         await _repair(run, asked, concern, "in the PSP's list, not in the log")
+    if tally is not None:
+        # A walk that fails is begun anew, and counts nothing until then.
+        run.measures.append(
+            Measure(asked.source, tally.since, tally.until, IN_TIME_S, tally.begun, dict(tally.types))
+        )
+
+
+class _Tally:
+    """Events by type, how many and how many in time, of a span that no other walk counts: it ends where no
+    event can be in time any more that is not, and the next walk's begins there.
+    """
+
+    def __init__(self, span: Span, grace_s: int) -> None:
+        self.since = span.since + _OVERLAP_S + grace_s - IN_TIME_S
+        self.until = span.until + grace_s - IN_TIME_S
+        self.begun = span.after is None
+        self.types: dict[str, tuple[int, int]] = {}
+
+    def count(self, event: ListedEvent, known: tuple[str, float | None] | None) -> None:
+        """`known` is the event's state here and when it had its outcome; None: it is not here. One that is
+        older than the span counts only if no walk has seen it before: then it is not here.
+        """
+        if event.created > self.until or (event.created <= self.since and known is not None):
+            return
+        applied_at = known[1] if known is not None else None
+        in_time = applied_at is not None and applied_at - event.created <= IN_TIME_S
+        listed, before = self.types.get(event.type, (0, 0))
+        self.types[event.type] = (listed + 1, before + in_time)
 
 
 async def _with_bodies(run: Run, asked: Asked, page: Sequence[ListedEvent]) -> list[ListedEvent]:
@@ -71,8 +108,12 @@ async def _whole(run: Run, asked: Asked, event: ListedEvent, known: Container[st
     return replace(event, body=await asked.reader.event_body(event))
 
 
-def _concerns_us(asked: Asked, event: ListedEvent) -> bool:
-    """Whether its type means anything to us: nobody subscribes an endpoint to the others."""
+def _concerns_us(asked: Asked, event: ListedEvent, heard: Container[str]) -> bool:
+    """Whether its type is one of those that are sent to us, or else means anything to us: then it should be.
+    What an endpoint was once sent must be in the log, though it says nothing.
+    """
+    if event.type in heard:
+        return True
     mapper = mappers.of_source(asked.source)
     if event.body is None or mapper is None:
         return event.body is None  # the inbox has it
@@ -80,14 +121,11 @@ def _concerns_us(asked: Asked, event: ListedEvent) -> bool:
     return not (isinstance(fact, NotForUs) and fact.reason == "unhandled_type")
 
 
-async def _measure(run: Run, asked: Asked, page: Sequence[ListedEvent]) -> None:
+async def _measure(run: Run, asked: Asked, page: Sequence[ListedEvent], tally: _Tally) -> None:
     async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:
         known = await reconcile.events_here(connection, asked.source, [event.id for event in page])
     for event in page:
-        run.events_listed[asked.source, event.type] += 1
-        _, applied_at = known.get(event.id, ("", None))
-        if applied_at is not None and applied_at - event.created <= IN_TIME_S:
-            run.events_in_time[asked.source, event.type] += 1
+        tally.count(event, known.get(event.id))
 
 
 async def _repair(run: Run, asked: Asked, page: Sequence[ListedEvent], why: str) -> None:

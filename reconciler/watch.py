@@ -5,12 +5,10 @@ alerts and closes them again; repairs nothing.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from db import checks, operations, pulse
 from db.pool import type_pool
 from db.pulse import Pulse
-from reconciler.run import Run
 from runtime import limits
 
 DELIVERIES_MIN = 50
@@ -29,10 +27,16 @@ REACH = timedelta(hours=1)
 """How far back a first look, or one after a pause, reads the log."""
 
 
-async def watch_sources(pool: type_pool, now: datetime) -> None:
-    """Take note of new deliveries, raise and close the alerts about sources."""
+async def take_note(pool: type_pool, now: datetime) -> None:
+    """Take note of new deliveries."""
     async with pool.acquire(timeout=limits.pool_acquire_s) as connection:
         await pulse.move(connection, now - REACH, GAP_FADE)
+
+
+async def watch_sources(pool: type_pool, now: datetime) -> None:
+    """Take note of new deliveries, raise and close the alerts about sources."""
+    await take_note(pool, now)
+    async with pool.acquire(timeout=limits.pool_acquire_s) as connection:
         pulses = await pulse.read(connection)
         silent = [one for one in pulses if is_silent(one)]
         skewed = [one for one in pulses if one.skew_s is not None and abs(one.skew_s) > SKEW_S_MAX]
@@ -68,32 +72,3 @@ async def watch_invariants(pool: type_pool) -> dict[str, int]:
         )
         await pulse.resolve_alerts_but(connection, "invariant_broken", list(broken))
     return broken
-
-
-async def measured(run: Run) -> dict[str, Any]:
-    """What a run has measured, as its record shows it: completeness by source and by type, and how the
-    sources behave.
-    """
-    async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:
-        pulses = await pulse.read(connection)
-    by_type: dict[str, dict[str, float]] = {}
-    totals: dict[str, tuple[int, int]] = {}
-    for (source, event_type), listed in sorted(run.events_listed.items()):
-        in_time = run.events_in_time[source, event_type]
-        by_type.setdefault(source, {})[event_type] = round(in_time / listed, 4)
-        before = totals.get(source, (0, 0))
-        totals[source] = (before[0] + in_time, before[1] + listed)
-    return {
-        "completeness": {source: round(done / listed, 4) for source, (done, listed) in totals.items()},
-        "completeness_by_type": by_type,
-        "sources": {
-            one.source: {
-                "silent_s": round(one.silent_s),
-                "longest_gap_s": round(one.longest_gap_s),
-                "clock_skew_s": one.skew_s,
-                "oldest_unapplied_s": round(one.oldest_unapplied_s),
-                "secrets_last_used": one.secrets,
-            }
-            for one in pulses
-        },
-    }

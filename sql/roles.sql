@@ -106,7 +106,8 @@ GRANT INSERT (id, seller_id, amount_minor, currency, seller_amount_minor, licenc
 
 -- What the reconciler remembers of its own work.
 GRANT INSERT, UPDATE, DELETE ON reconcile_attempt TO sluice_reconciler;
-GRANT INSERT, UPDATE ON source_pulse, secret_use TO sluice_reconciler;
+GRANT INSERT, DELETE ON completeness_measure TO sluice_reconciler;
+GRANT INSERT, UPDATE ON source_pulse, secret_use, heard_type TO sluice_reconciler;
 
 -- The sealer appends seals: nobody may change one or take one away. The reconciler reads them with everything else.
 GRANT INSERT (number, first_id, last_id, row_ids, row_digests, previous, seal) ON log_seal TO sluice_reconciler;

@@ -113,15 +113,35 @@ class HyperswitchReader:
         found = await self.read("refund", there, now)
         if found is not None:
             return found
-        for page in range(_REFUND_PAGES_MAX):
-            wanted = {"payment_id": payment_id, "limit": _PAGE_ROWS, "offset": page * _PAGE_ROWS}
-            listed = await self._search("/refunds/list", wanted)
-            for raw in listed.data:
-                refund = _decoded(bytes(raw), _Object)
-                if refund.refund_id == there or (refund.metadata or {}).get("refundId") == own_id:
-                    return _sighting("refund", bytes(raw), now)
-            if len(listed.data) < _PAGE_ROWS:
-                return None
+        for body in await self._refunds_of(payment_id):
+            refund = _decoded(body, _Object)
+            if refund.refund_id == there or (refund.metadata or {}).get("refundId") == own_id:
+                return _sighting("refund", body, now)
+        return None
+
+    async def parents(self, awaited: str, now: int) -> list[Sighting]:
+        """See `psp.reads.Reader`. A payment of ours has an id that is made of what it is for."""
+        kind, _, object_id = awaited.partition(":")
+        if kind == "refunds":
+            return [_sighting("refund", body, now) for body in await self._refunds_of(object_id)]
+        if kind == "refund":
+            found = await self.read("refund", object_id, now)
+            payment_id = _decoded(found.body, _Object).payment_id if found is not None else None
+        elif kind in ("order", "subscription"):
+            found, payment_id = None, _payment_of(object_id)
+        else:
+            found, payment_id = None, object_id if kind == "payment" else None
+        payment = await self.read("payment", payment_id, now) if payment_id is not None else None
+        return [one for one in (payment, found) if one is not None]
+
+    async def _refunds_of(self, payment_id: str) -> list[bytes]:
+        found: list[bytes] = []
+        for _ in range(_REFUND_PAGES_MAX):
+            wanted = {"payment_id": payment_id, "limit": _PAGE_ROWS, "offset": len(found)}
+            listed = (await self._search("/refunds/list", wanted)).data
+            found += [bytes(raw) for raw in listed]
+            if len(listed) < _PAGE_ROWS:
+                return found
         raise ReadError("refunds_without_end")
 
     async def page(self, kind: str, span: Span, now: int) -> Page[Sighting]:
@@ -198,6 +218,14 @@ class HyperswitchReader:
             return await self._api.fetch(path)
         except HyperswitchCallError as error:
             raise ReadError(error.kind) from None
+
+
+def _payment_of(own_id: str) -> str | None:
+    """The id of the payment of an order or subscription of ours; None where its id is none that we make."""
+    try:
+        return ids.payment_id(UUID(own_id))
+    except ValueError:
+        return None
 
 
 def _sighting(kind: str, body: bytes, now: int) -> Sighting:

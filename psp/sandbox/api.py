@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from . import invoices, lists, objects, payments, prices, reversals, subscriptions, transfers
+from . import finding, invoices, lists, objects, payments, prices, reversals, subscriptions, transfers
 from .desk import ApiFault, Desk
 from .errors import StripeError, invalid, state, unknown
 from .forms import Params, decode
@@ -37,7 +37,7 @@ from .records import (
 from .store import R, Store
 from .turn import Cause, Turn
 from .versions import api_version
-from .view import NOUNS, line_items, listed
+from .view import NOUNS, View, line_items, listed
 
 DESK = web.AppKey("desk", Desk)
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -68,6 +68,7 @@ def routes() -> list[web.RouteDef]:
             "/v1/payment_intents", _writes(lambda turn, params, _: payments.create_intent(turn, params))
         ),
         web.get("/v1/payment_intents", _lists(PaymentIntent)),
+        web.get("/v1/payment_intents/search", _finds(finding.search_payments)),
         web.get("/v1/payment_intents/{id}", _reads(PaymentIntent)),
         web.post("/v1/payment_intents/{id}/confirm", _writes(_confirm_intent)),
         web.post("/v1/payment_intents/{id}/cancel", _writes(_cancel_intent)),
@@ -98,6 +99,7 @@ def _routes_of_billing() -> list[web.RouteDef]:
         web.get("/v1/subscriptions/{id}", _reads(Subscription)),
         web.post("/v1/subscriptions/{id}", _writes(_update_subscription)),
         web.delete("/v1/subscriptions/{id}", _writes(_cancel_subscription)),
+        web.get("/v1/invoice_payments", _finds(finding.invoice_payments)),
         web.get("/v1/invoices", _lists(Invoice)),
         web.get("/v1/invoices/{id}", _reads(Invoice)),
         web.post("/v1/invoices/{id}/finalize", _writes(_finalize_invoice)),
@@ -265,6 +267,13 @@ def _lists(kind: type[Record]) -> Handler:
         shape = lists.page(desk.view, kind, request.path, params, desk.now_s())
         desk.view.expand(shape, params.texts("expand"))
         return _json(200, shape)
+
+    return handle
+
+
+def _finds(find: Callable[[View, Params], dict[str, Any]]) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return _json(200, find(request.app[DESK].view, decode(request.query_string)))
 
     return handle
 

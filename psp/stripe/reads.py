@@ -4,6 +4,7 @@ nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -35,12 +36,16 @@ _KIND_OF_PREFIX = {
     "du": "dispute",
     "tr": "transfer",
 }
-_REFUND_PAGES_MAX = 20
-"""Of one payment: nobody refunds a payment two thousand times; a list without end must not hold a run."""
+_OWN_NAME = {"order": "orderId", "subscription": "subscriptionId"}
+"""Metadata by which a payment names what it is for, by the kind of a key that waits for it."""
+_PAGES_MAX = 20
+"""Of what hangs on one payment: nobody refunds it two thousand times; a list without end must not hold a run.
+"""
 
 
 class _Money(msgspec.Struct):
     amount: int
+    created: int = 0
 
 
 class _PaymentIntent(msgspec.Struct):
@@ -61,6 +66,10 @@ class _Object(msgspec.Struct):
     metadata: dict[str, str] = {}
 
 
+class _InvoicePayment(msgspec.Struct):
+    invoice: str
+
+
 class _Event(msgspec.Struct):
     id: str
     type: str
@@ -68,6 +77,8 @@ class _Event(msgspec.Struct):
 
 
 _T = TypeVar("_T")
+_OWN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+"""What may stand in a search; nothing in it can end its quotes."""
 
 
 class StripeReader:
@@ -112,15 +123,47 @@ class StripeReader:
 
     async def find_refund(self, own_id: str, payment_id: str, now: int) -> Sighting | None:
         """See `psp.reads.Reader`: our id stands in the refund's metadata."""
-        after: str | None = None
-        for _ in range(_REFUND_PAGES_MAX):
-            bodies, after = await self._listed(_PATHS["refund"], {"payment_intent": payment_id}, after)
-            for body in bodies:
-                if _decoded(body, _Object).metadata.get("refundId") == own_id:
-                    return _sighting("refund", body, now)
-            if after is None:
-                return None
-        raise ReadError("refunds_without_end")
+        for body in await self._all(_PATHS["refund"], {"payment_intent": payment_id}):
+            if _decoded(body, _Object).metadata.get("refundId") == own_id:
+                return _sighting("refund", body, now)
+        return None
+
+    async def parents(self, awaited: str, now: int) -> list[Sighting]:
+        """See `psp.reads.Reader`. Of our own ids only a payment's metadata tell, which Stripe can search."""
+        kind, _, object_id = awaited.partition(":")
+        if kind == "payment":
+            return await self._paid_by(object_id, now)
+        if kind == "refunds":
+            bodies = await self._all(_PATHS["refund"], {"payment_intent": object_id})
+            return [_sighting("refund", body, now) for body in bodies]
+        if kind == "refund" or self.kind_of(object_id) == kind:
+            found = await self.read(kind, object_id, now)
+            payment = _decoded(found.body, _Object).payment_intent if found is not None else None
+            payers = await self._paid_by(payment, now) if isinstance(payment, str) else []
+            return payers if found is None else [*payers, found]
+        if kind not in _OWN_NAME or not _OWN_ID.fullmatch(object_id):
+            return []
+        query = f"metadata['{_OWN_NAME[kind]}']:'{object_id}'"
+        bodies, _ = await self._listed(f"{_PATHS['payment']}/search", {"query": query}, None)
+        return [_sighting("payment", body, now) for body in bodies]
+
+    async def _paid_by(self, payment_id: str, now: int) -> list[Sighting]:
+        """A payment, and the checkouts and invoices that it is for."""
+        payment = await self.read("payment", payment_id, now)
+        if payment is None:
+            return []
+        expanded = {"expand": [f"data.{_EXPANDED['checkout_session']}"]}
+        checkouts = await self._all(_PATHS["checkout_session"], {"payment_intent": payment_id, **expanded})
+        ties = await self._all(
+            "/v1/invoice_payments",
+            {"payment[type]": "payment_intent", "payment[payment_intent]": payment_id},
+        )
+        invoices = [await self.read("invoice", _decoded(tie, _InvoicePayment).invoice, now) for tie in ties]
+        return [
+            payment,
+            *(_sighting("checkout_session", body, now) for body in checkouts),
+            *(invoice for invoice in invoices if invoice is not None),
+        ]
 
     async def page(self, kind: str, span: Span, now: int) -> Page[Sighting]:
         """See `psp.reads.Reader`."""
@@ -143,6 +186,17 @@ class StripeReader:
         """See `psp.reads.Reader`."""
         assert event.body is not None, "Stripe's list holds whole events"
         return event.body
+
+    async def _all(self, path: str, parameters: dict[str, Any]) -> list[bytes]:
+        """A whole list of what hangs on one object."""
+        found: list[bytes] = []
+        after: str | None = None
+        for _ in range(_PAGES_MAX):
+            bodies, after = await self._listed(path, parameters, after)
+            found += bodies
+            if after is None:
+                return found
+        raise ReadError("list_without_end")
 
     async def _listed(
         self, path: str, parameters: dict[str, Any], after: str | None
@@ -193,13 +247,13 @@ def _has_failed(payment: _Object | _PaymentIntent) -> bool:
 
 
 def _of_dispute(dispute: _Object) -> tuple[str, ...]:
-    moved = [entry.amount for entry in dispute.balance_transactions if isinstance(entry, _Money)]
-    types = ["charge.dispute.updated"]
-    if any(amount < 0 for amount in moved):
-        types.append("charge.dispute.funds_withdrawn")
-    if any(amount > 0 for amount in moved):
-        types.append("charge.dispute.funds_reinstated")
-    return tuple(types)
+    moved = [entry for entry in dispute.balance_transactions if isinstance(entry, _Money)]
+    if not moved:
+        return ("charge.dispute.updated",)
+    # A bank that judges anew takes the money again: the last movement is what the dispute has come to.
+    last = max(enumerate(moved), key=lambda place: (place[1].created, place[0]))[1]
+    word = "withdrawn" if last.amount < 0 else "reinstated"
+    return ("charge.dispute.updated", f"charge.dispute.funds_{word}")
 
 
 _EVENT_TYPES: dict[str, Callable[[_Object], tuple[str, ...]]] = {

@@ -29,5 +29,5 @@ SELECT (SELECT count(*) FROM webhook_event
 -- name: sample_run
 -- The reconcile run that was asked for last of those that have ended.
 SELECT extract(epoch FROM r.finished_at)::double precision AS finished_at, r.status,
-       extract(epoch FROM r.finished_at - r.picked_up_at)::double precision AS seconds, r.counts::text
+       extract(epoch FROM r.finished_at - r.picked_up_at)::double precision AS seconds
 FROM reconcile_run r WHERE r.status <> 'running' ORDER BY r.seq DESC LIMIT 1;

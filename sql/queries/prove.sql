@@ -119,7 +119,7 @@ WHERE t.log_id IS NULL
 
 -- name: given_transactions
 -- Money that was moved by hand: grants and corrections. Their ids must not meet those that a rebuild gives.
-SELECT -id AS id, source, movement, money_object, event_id, log_id, actor FROM ledger_transaction WHERE log_id IS NULL;
+SELECT -id AS id, source, movement, money_object, event_id, log_id, actor, moved_at FROM ledger_transaction WHERE log_id IS NULL;
 
 -- name: given_postings
 -- The legs of those.
@@ -159,7 +159,7 @@ FROM refund ORDER BY source COLLATE "C", id COLLATE "C";
 -- name: compared_dispute
 -- Disputes.
 SELECT source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn,
-       funds_reinstated, version,
+       funds_reinstated, funds_at, version,
        CASE owner_kind WHEN 'checkout_session' THEN 'checkout' WHEN 'order' THEN 'order' ELSE 'invoice' END
        || ':' || owner_id AS "~key"
 FROM dispute ORDER BY source COLLATE "C", id COLLATE "C";
@@ -191,14 +191,14 @@ SELECT account_id, unit, amount FROM balance WHERE amount <> 0 ORDER BY account_
 
 -- name: compared_ledger_transaction
 -- Transactions by their money object.
-SELECT source, money_object, movement, event_id, log_id, actor, log_id AS "~log_id"
-FROM ledger_transaction ORDER BY source COLLATE "C", money_object COLLATE "C", movement COLLATE "C";
+SELECT source, money_object, movement, moved_at, event_id, log_id, actor, log_id AS "~log_id"
+FROM ledger_transaction ORDER BY source COLLATE "C", money_object COLLATE "C", movement COLLATE "C", moved_at;
 
 -- name: compared_ledger_posting
 -- The legs of each.
-SELECT t.source, t.money_object, t.movement, p.account_id, p.unit, p.amount, t.log_id AS "~log_id"
+SELECT t.source, t.money_object, t.movement, t.moved_at, p.account_id, p.unit, p.amount, t.log_id AS "~log_id"
 FROM ledger_posting p JOIN ledger_transaction t ON t.id = p.transaction_id
-ORDER BY t.source COLLATE "C", t.money_object COLLATE "C", t.movement COLLATE "C", p.account_id COLLATE "C",
+ORDER BY t.source COLLATE "C", t.money_object COLLATE "C", t.movement COLLATE "C", t.moved_at, p.account_id COLLATE "C",
          p.unit COLLATE "C";
 
 -- name: compared_state_transition

@@ -89,7 +89,7 @@ FROM refund WHERE source = $1 AND (id = ANY($2::text[]) OR psp_id = ANY($2::text
 
 -- name: disputes_here
 -- Disputes by their id.
-SELECT id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn, funds_reinstated, version
+SELECT id, payment_id, amount_minor, currency, status, status_at, funds_withdrawn, funds_reinstated, funds_at, version
 FROM dispute WHERE source = $1 AND id = ANY($2::text[]);
 
 -- name: subscriptions_here
@@ -198,6 +198,19 @@ GROUP BY source, secret_id
 ORDER BY source, secret_id
 ON CONFLICT (source, secret_id) DO UPDATE SET last_used_at = greatest(secret_use.last_used_at, excluded.last_used_at);
 
+-- name: move_heard_types
+-- Takes note of when each type of event was last sent to us.
+INSERT INTO heard_type (source, event_type, last_heard_at)
+SELECT source, event_type, max(received_at) FROM webhook_log
+WHERE id >= $1 AND received_at >= $2 AND verdict = 'ok' AND origin = 'psp' AND event_type IS NOT NULL
+GROUP BY source, event_type
+ORDER BY source, event_type
+ON CONFLICT (source, event_type) DO UPDATE SET last_heard_at = greatest(heard_type.last_heard_at, excluded.last_heard_at);
+
+-- name: heard_types
+-- The types of events that a source has sent us in the last so many seconds.
+SELECT event_type FROM heard_type WHERE source = $1 AND last_heard_at >= now() - make_interval(secs => $2);
+
 -- name: read_pulses
 -- How each source behaves, and the oldest event of each that has had no outcome.
 SELECT p.source, p.deliveries, extract(epoch FROM now() - p.last_received_at)::double precision AS silent_s,
@@ -214,3 +227,31 @@ SELECT min(last_received_at) FROM source_pulse;
 -- name: resolve_alerts_but
 -- Closes the open alerts of a name whose subject is not among these.
 UPDATE alert SET resolved_at = now() WHERE resolved_at IS NULL AND name = $1 AND NOT subject = ANY($2::text[]);
+
+-- name: add_measures
+-- What a run has measured of how complete we are, source by source.
+INSERT INTO completeness_measure (run_id, source, since, until, in_time_s, begun, types)
+SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::integer[], $6::boolean[], $7::jsonb[]);
+
+-- name: completeness
+-- What was measured of the last so many seconds, by source and type; a span that was walked anew counts once.
+WITH counted AS (
+    SELECT m.* FROM completeness_measure m
+    WHERE m.until >= extract(epoch FROM now())::bigint - $1::bigint
+      AND NOT EXISTS (SELECT FROM completeness_measure n
+                      WHERE n.source = m.source AND n.until >= m.until AND n.since <= m.since AND n.id > m.id AND n.begun)
+), spans AS (
+    SELECT source, min(since) AS since, max(until) AS until, max(in_time_s) AS in_time_s, max(measured_at) AS measured_at
+    FROM counted GROUP BY source
+), types AS (
+    SELECT c.source, t.key AS event_type, sum((t.value ->> 0)::bigint)::bigint AS listed,
+           sum((t.value ->> 1)::bigint)::bigint AS in_time
+    FROM counted c, jsonb_each(c.types) t GROUP BY 1, 2
+)
+SELECT s.source, s.since, s.until, s.in_time_s, s.measured_at, t.event_type, t.listed, t.in_time
+FROM spans s LEFT JOIN types t ON t.source = s.source
+ORDER BY s.source, t.event_type;
+
+-- name: forget_measures
+-- Removes what was measured a month ago.
+DELETE FROM completeness_measure WHERE measured_at < now() - interval '30 days';

@@ -7,7 +7,7 @@ import math
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.house import House, running
-from tests.api.seed import Seed
+from tests.api.seed import MEASURED, Seed
 from tests.support.stripe_events import checkout, event, refund
 
 ANYWHERE = "postgresql://nobody@127.0.0.1:1/none"
@@ -45,8 +45,9 @@ async def test_gauges_are_what_was_put_there(house: House, seed: Seed) -> None:
     await seed.connection.execute(
         "INSERT INTO reconcile_run (id, requested_by, phases, status, picked_up_at, finished_at, counts) "
         "VALUES (gen_random_uuid(), 'interval', '{}', 'succeeded', to_timestamp(100), to_timestamp(102.5), "
-        '\'{"completeness": {"stripe": 0.75}}\')'
+        "'{}')"
     )
+    await seed.connection.execute(MEASURED)
 
     found = await scrape(house)
 
@@ -62,7 +63,8 @@ async def test_gauges_are_what_was_put_there(house: House, seed: Seed) -> None:
     assert found["sluice_reconcile_last_run_timestamp_seconds"] == 102.5
     assert found["sluice_reconcile_last_run_seconds"] == 2.5
     assert found["sluice_reconcile_last_run_ok"] == 1
-    assert found['sluice_completeness_ratio{source="stripe"}'] == 0.75
+    assert found['sluice_completeness_ratio{source="stripe"}'] == 0.7
+    assert found['sluice_completeness_measured_timestamp_seconds{source="stripe"}'] > 1_790_000_000
 
 
 async def test_an_empty_house_is_zero_and_not_unknown(house: House) -> None:

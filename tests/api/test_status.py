@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from db import checks
+from db import checks, pool
 from db.queries import CHECKS
+from reconciler import watch
+from runtime import clock
 from tests.api.house import DASHBOARD, OPS, House
-from tests.api.seed import Seed, refused
+from tests.api.seed import MEASURED, Seed, refused
 from tests.support.stripe_events import checkout, event, refund
 
 
@@ -92,13 +95,13 @@ async def test_processes_are_alive_or_not(house: House, seed: Seed) -> None:
 
 
 async def test_latest_run_and_what_it_measured(house: House, seed: Seed) -> None:
-    """The run that started last is shown, and the completeness that it recorded."""
+    """The run that started last is shown, and what all runs of the last day have measured, by type."""
     await seed.connection.execute(
         "INSERT INTO reconcile_run (id, requested_by, phases, status, started_at, counts) VALUES "
         "(gen_random_uuid(), 'eva', '{events}', 'failed', now() - interval '1 hour', '{}'), "
-        "(gen_random_uuid(), 'timer', '{events}', 'succeeded', now(), "
-        '\'{"completeness": {"stripe": 0.5}}\')'
+        "(gen_random_uuid(), 'timer', '{events}', 'succeeded', now(), '{}')"
     )
+    await seed.connection.execute(MEASURED)
 
     found = await status(house)
 
@@ -106,7 +109,37 @@ async def test_latest_run_and_what_it_measured(house: House, seed: Seed) -> None
         "timer",
         "succeeded",
     )
-    assert found["completeness"] == {"stripe": 0.5}
+    assert found["completeness"] == {"stripe": 0.7}
+    detail = found["completeness_detail"]["stripe"]
+    assert (detail["listed"], detail["in_time"], detail["in_time_s"]) == (10, 7, 60)
+    assert detail["by_type"] == {
+        "charge.refunded": {"listed": 4, "in_time": 1, "share": 0.25},
+        "refund.created": {"listed": 6, "in_time": 6, "share": 1.0},
+    }
+    after, until, measured_at = (
+        datetime.fromisoformat(detail[name]) for name in ("created_after", "created_until", "measured_at")
+    )
+    assert after < until <= measured_at
+
+
+async def test_a_source_is_shown_with_its_clock_and_its_secrets(house: House, seed: Seed, dsn: str) -> None:
+    """Its rate, the distance of its clock, what waits, and when each secret was last of use."""
+    await seed.applied(event("checkout.session.completed", checkout()))
+    connections = await pool.create_pool(dsn, "sluice_reconciler", "tests-reconciler", 1)
+    await watch.watch_sources(connections, clock.now())
+    await connections.close()
+    await seed.event(event("checkout.session.completed", checkout()))
+    (log_row,) = await seed.connection.fetch("SELECT received_at FROM webhook_log ORDER BY id LIMIT 1")
+
+    source = (await status(house))["sources"]["stripe"]
+
+    assert source["deliveries"] == 1
+    assert {name: datetime.fromisoformat(at) for name, at in source["secrets_last_used"].items()} == {
+        "0a1b2c3d": log_row["received_at"]
+    }
+    assert source["clock_skew_s"] == pytest.approx(log_row["received_at"].timestamp() - 1_795_000_000)
+    assert source["oldest_unapplied_s"] > 0
+    assert source["silent_s"] > 0
 
 
 async def test_resolved_alerts_are_not_counted(house: House, seed: Seed) -> None:

@@ -111,17 +111,23 @@ class Teller:
                     self.tell(ChargeRefunded("pi_1", amount - left, "usd", ()))
 
     def disputes(self) -> None:
-        """A dispute that goes some steps, or as Hyperswitch tells it."""
+        """A dispute that goes some steps, or as Hyperswitch tells it; a bank may judge it anew, though not
+        within a second.
+        """
         amount = self.story.terms.amount_minor
         steps = [
             ("needs_response", None),
             ("needs_response", "withdrawn"),
             ("won", None),
             ("won", "reinstated"),
+            ("lost", "withdrawn"),
+            ("won", "reinstated"),
         ]
         if self.draw(st.booleans()):
             steps = [("dispute_opened", None), ("dispute_lost", "withdrawn"), ("dispute_won", "reinstated")]
-        for status, funds in steps[: self.draw(st.integers(0, 4))]:
+            steps.append(("dispute_lost", "withdrawn"))
+        for number, (status, funds) in enumerate(steps[: self.draw(st.integers(0, len(steps)))]):
+            self.second += number > 0 and funds == "withdrawn" and steps[number - 1][1] == "reinstated"
             self.tell(DisputeReported("dp_1", "pi_1", amount, "usd", status, funds))
 
     def transfers(self) -> None:

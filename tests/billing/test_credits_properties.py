@@ -77,13 +77,18 @@ def stories(draw: st.DrawFn) -> Story:
         for status in path:
             happen(RefundReported(f"re_{number}", "pi_1", part, "usd", status))
     if draw(st.booleans()):
-        steps = draw(st.sampled_from([1, 2, 3, 4]))
+        steps = draw(st.integers(1, 8))
         for status, funds in (
             ("needs_response", None),
             ("needs_response", "withdrawn"),
             ("won", None),
             ("won", "reinstated"),
+            ("lost", None),
+            ("lost", "withdrawn"),
+            ("won", None),
+            ("won", "reinstated"),
         )[:steps]:
+            second += status == "lost" and funds is None  # no bank judges anew within a second
             happen(DisputeReported("dp_1", "pi_1", draw(st.just(amount)), "usd", status, funds))
     return Story(credits, amount, tuple(events))
 
@@ -146,7 +151,10 @@ def final(purchase: Purchase | None) -> object:
         purchase.status,
         purchase.credits_taken,
         {(r.id, r.status, r.amount_minor) for r in purchase.refunds.values()},
-        {(d.id, d.status, d.funds_withdrawn, d.funds_reinstated) for d in purchase.disputes.values()},
+        {
+            (d.id, d.status, d.funds_withdrawn, d.funds_reinstated, d.funds_at)
+            for d in purchase.disputes.values()
+        },
     )
 
 

@@ -34,7 +34,9 @@ def is_sound(end: End) -> None:
     assert end.waiting == {}
     assert {state for state, _ in end.outcomes} <= {"applied", "superseded", "parked"}
     posted = Counter(
-        (effect.movement.movement, effect.movement.money_object) for effect in end.effects if effect.movement
+        (moved.movement, moved.money_object, moved.moved_at)
+        for effect in end.effects
+        if (moved := effect.movement)
     )
     assert set(posted.values()) <= {1}
     journal: dict[tuple[str, str], list[tuple[int, str | None, str]]] = {}

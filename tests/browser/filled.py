@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tests.api.seed import Seed, delivery, refused
+from tests.api.seed import MEASURED, Seed, delivery, refused
 from tests.support.stripe_events import checkout, dispute, encode, event, refund
 
 MARKUP = '<script>window.broken=1</script><img src=x onerror="window.broken=1">{{7*7}}'
@@ -68,6 +68,7 @@ async def fill(seed: Seed) -> Filled:
     await seed.drain()
     counts = {"listed": 3, "missing_event": 1, "repaired": 1, "completeness": {"stripe": 0.9987}}
     run = await seed.value(RUN, json.dumps(counts))
+    await seed.connection.execute(MEASURED)
     await seed.connection.execute(FINDING, run, MARKUP[:200], RTL)
     await seed.connection.execute(
         "INSERT INTO alert (name, subject, detail) VALUES ('ambiguous_order', $1, $2)", MARKUP[:200], ANSI

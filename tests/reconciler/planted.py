@@ -78,14 +78,14 @@ PLANTED: dict[str, Plant] = {
     ),
     "ledger_transaction": Plant(
         """UPDATE ledger_transaction SET log_id = 1 WHERE id = (SELECT min(id) FROM ledger_transaction)
-           RETURNING source, money_object, movement""",
+           RETURNING source, money_object, movement, moved_at""",
         "log_id",
         "live 1",
     ),
     "ledger_posting": Plant(
         """UPDATE ledger_posting p SET amount = 3 FROM ledger_transaction t
            WHERE t.id = p.transaction_id AND p.account_id = 'a_off' AND t.movement = 'topup'
-           RETURNING t.source, t.money_object, t.movement, p.account_id, p.unit""",
+           RETURNING t.source, t.money_object, t.movement, t.moved_at, p.account_id, p.unit""",
         "amount",
         "live 3, rebuilt 250",
     ),

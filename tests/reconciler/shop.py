@@ -10,12 +10,12 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from aiohttp import web
 
 from billing.commands import Command, OrderPlaced, RefundRequested
 from billing.terms import OrderTerms
@@ -24,15 +24,13 @@ from db.events import Delivery
 from db.findings import PHASES, Order
 from psp import callers
 from psp.reading import Expected
-from psp.sandbox.app import build
-from psp.sandbox.desk import Desk
-from psp.sandbox.settings import HyperswitchSettings, Settings
+from psp.sandbox.settings import HyperswitchSettings
 from psp.sluice import commands
 from reconciler.runs import Reconciler
 from runtime import clock, settings
 from runtime.doorbell import Doorbell
 from runtime.values import Secret
-from tests.sandbox.worlds import KEY, SECRET, Clock, Receiver, World
+from tests.sandbox.worlds import KEY, Receiver, World, world_at
 from tests.support.poll import until
 from tests.support.ports import free_port
 from tests.workers.conftest import delivery
@@ -74,11 +72,15 @@ class Shop:
     environment: dict[str, str] = field(default_factory=dict)
     _let_through: int = 0
 
-    async def webhooks(self) -> Counter[str]:
-        """Let through whatever webhooks the PSP has sent since the last time, and apply."""
+    async def webhooks(self, *types: str) -> Counter[str]:
+        """Let through whatever webhooks the PSP has sent since the last time, and apply; with `types` only
+        those of these types, and the others never come.
+        """
         await self.world.settled()
         letters, self._let_through = self.receiver.letters[self._let_through :], len(self.receiver.letters)
         for letter in letters:
+            if types and letter.event["type"] not in types:
+                continue
             await events.append(self.admin, [delivery(letter.body, psp_created=letter.event["created"])])
         return await self.drain()
 
@@ -171,14 +173,16 @@ class Shop:
         dry_run: bool = False,
         named: str | None = None,
         by: str = "tests",
+        later_s: int = 0,
         **changes: str,
     ) -> Ran:
-        """One run as asked for; its repairs are not applied yet."""
+        """One run as asked for, by a clock that is so many seconds on; its repairs are not applied yet."""
         order = Order(uuid4(), by, phases or PHASES, dry_run, named)
         doorbell = Doorbell(self.redis_url)
         try:
             reconciler = Reconciler(self.settings(**changes), self.reconcilers, doorbell)
-            status, counts = await reconciler.run_once(order, clock.now())
+            now = clock.now() + timedelta(seconds=later_s)
+            status, counts = await reconciler.run_once(order, now)
         finally:
             await doorbell.close()
         return await self.record(str(order.id), status, counts)
@@ -242,30 +246,16 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def _sandbox(directory: Path, receiver: Receiver) -> AsyncIterator[World]:
-    """Both PSPs in this process; Hyperswitch's webhooks go where nobody listens."""
-    clock_of_the_psp = Clock()
-    merchant = HyperswitchSettings(
-        f"http://127.0.0.1:{free_port()}/nobody", Secret(HYPERSWITCH_SECRET), Secret(HYPERSWITCH_KEY)
-    )
-    where = Settings("127.0.0.1", free_port(), directory, receiver.url, Secret(SECRET), Secret(KEY), merchant)
-    runner = web.AppRunner(build(Desk(where, now_s=clock_of_the_psp.now_s)), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, where.host, where.port).start()
-    try:
-        async with World(f"http://127.0.0.1:{where.port}", clock_of_the_psp) as world:
-            yield world
-    finally:
-        await runner.cleanup()
-
-
-@contextlib.asynccontextmanager
 async def opened(dsn: str, redis_url: str, directory: Path, receiver: Receiver) -> AsyncIterator[Shop]:
     """A shop whose PSP sends its webhooks to `receiver`."""
     admin = await asyncpg.connect(dsn)
     workers = await pool.create_pool(dsn, "sluice_worker", "test-worker", size_max=4)
     reconcilers = await pool.create_pool(dsn, "sluice_reconciler", "test-reconciler", size_max=4)
-    async with _sandbox(directory, receiver) as world:
+    # Hyperswitch's webhooks go where nobody listens.
+    merchant = HyperswitchSettings(
+        f"http://127.0.0.1:{free_port()}/nobody", Secret(HYPERSWITCH_SECRET), Secret(HYPERSWITCH_KEY)
+    )
+    async with world_at(directory, receiver.url, hyperswitch=merchant) as world:
         yield Shop(
             dsn,
             redis_url,

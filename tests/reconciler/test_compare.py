@@ -82,7 +82,8 @@ def dispute(**changes: Any) -> Here:
         "status_at": NOW - 9,
         "version": 1,
     }
-    return Here(disputes={"dp_1": row | {"funds_withdrawn": True, "funds_reinstated": False} | changes})
+    funds = {"funds_withdrawn": True, "funds_reinstated": False, "funds_at": NOW - 9}
+    return Here(disputes={"dp_1": row | funds | changes})
 
 
 def subscription(**changes: Any) -> Here:
@@ -159,6 +160,19 @@ CASES: list[tuple[str, Fact, Here, str | None]] = [
     ("a dispute that moved on", replace(DISPUTE, funds=None), dispute(), "stale"),
     ("a dispute that is newer here", replace(DISPUTE, funds=None), dispute(status_at=NOW + 1), None),
     ("funds that went back", replace(DISPUTE, funds="reinstated"), dispute(status="lost"), "stale"),
+    ("funds that are gone", DISPUTE, dispute(status="lost", status_at=NOW), None),
+    (
+        "funds that were taken again",
+        DISPUTE,
+        dispute(status="lost", status_at=NOW, funds_reinstated=True),
+        "stale",
+    ),
+    (
+        "funds that came back in the second we asked",
+        DISPUTE,
+        dispute(status="won", status_at=NOW, funds_reinstated=True, funds_at=NOW),
+        None,
+    ),
     ("a dispute of another sum", replace(DISPUTE, amount_minor=1), dispute(), "amount_mismatch"),
     ("a subscription nobody told us of", SUBSCRIPTION, Here(), "missing_event"),
     ("a subscription as it is", SUBSCRIPTION, subscription(), None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -10,10 +11,14 @@ import pytest
 
 from billing.commands import OrderPlaced, RefundRequested
 from billing.terms import OrderTerms
+from db import events
 from psp.hyperswitch import ids
 from runtime import limits
 from tests.reconciler.shop import HYPERSWITCH_KEY, Shop
+from tests.support import hyperswitch_events as told
+from tests.support import stripe_events as made
 from tests.support.poll import until
+from tests.workers.conftest import delivery
 
 PAYMENT = ids.payment_id(UUID(int=1))
 OURS = str(UUID(int=2))
@@ -43,8 +48,8 @@ async def call(shop: Shop, method: str, path: str, **body: Any) -> dict[str, Any
     return answer
 
 
-async def place(shop: Shop, *, paid: bool) -> None:
-    """An order placed here and its payment there."""
+async def open_payment(shop: Shop, order_id: str = "order-1") -> None:
+    """A payment of an order, which nobody here has heard of."""
     await call(
         shop,
         "POST",
@@ -52,8 +57,13 @@ async def place(shop: Shop, *, paid: bool) -> None:
         payment_id=PAYMENT,
         amount=1_000,
         currency="USD",
-        metadata={"purpose": "order", "orderId": "order-1", "buyerId": "buyer-1"},
+        metadata={"purpose": "order", "orderId": order_id, "buyerId": "buyer-1"},
     )
+
+
+async def place(shop: Shop, *, paid: bool) -> None:
+    """An order placed here and its payment there."""
+    await open_payment(shop)
     terms = OrderTerms("order-1", "buyer-1", None, 1_000, "usd", 0, ())
     await shop.say(OrderPlaced("hyperswitch", PAYMENT, terms))
     if paid:
@@ -139,22 +149,19 @@ async def test_an_orphan_refund_is_found_under_our_id_or_declared_dead(
     assert listed["total_count"] == (1 if reached else 0)
 
 
-@pytest.mark.parametrize("phase", ["undelivered_events", "object_diff"])
-async def test_what_never_came_is_made_good(shop: Shop, phase: str) -> None:
+@pytest.mark.parametrize(("phase", "news"), [("undelivered_events", 3), ("object_diff", 2)])
+async def test_what_never_came_is_made_good(shop: Shop, phase: str, news: int) -> None:
     """Events with their exact bodies from the events API, or the objects themselves; a second run repairs
     nothing.
     """
     await place(shop, paid=True)
     dispute = await call(shop, "POST", f"/sandbox/hyperswitch/payments/{PAYMENT}/dispute", amount=300)
     await call(shop, "POST", f"/sandbox/hyperswitch/disputes/{dispute['dispute_id']}/lose")
-    made = await shop.world.raw(
-        "GET", f"/hyperswitch/payments/{PAYMENT}", headers={"api-key": HYPERSWITCH_KEY}
-    )
-    assert made[0] == 200
+    await call(shop, "GET", f"/hyperswitch/payments/{PAYMENT}")
 
     async def older_than_the_grace() -> bool:
         ran = await shop.reconcile(phase, dry_run=True)
-        return ran.counts["missing_event"] + ran.counts["stale"] >= 2
+        return ran.counts["missing_event"] + ran.counts["stale"] >= news
 
     await until(older_than_the_grace, 20, "everything to be listed")
     first = await shop.repair(phase)
@@ -163,4 +170,42 @@ async def test_what_never_came_is_made_good(shop: Shop, phase: str) -> None:
     assert (first.status, first.errors, second.counts["repaired"]) == ("succeeded", [], 0)
     assert await shop.status("orders", "order-1") == "completed"
     assert await shop.status("dispute", dispute["dispute_id"]) == "dispute_lost"
+    assert await shop.broken() == {}
+
+
+ORDER = str(UUID(int=1))
+NAMED = {"purpose": "order", "orderId": ORDER, "buyerId": "buyer-1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "key", "found"),
+    [
+        (told.flat("refund.succeeded", refund_id=REFUND, status="succeeded"), f"refund:{REFUND}", 2),
+        (
+            told.flat("payment.succeeded", payment_id=PAYMENT, status="succeeded", metadata=NAMED),
+            f"order:{ORDER}",
+            1,
+        ),
+    ],
+)
+async def test_an_event_of_an_older_integration_fetches_what_it_is_about(
+    shop: Shop, event: dict[str, Any], key: str, found: int
+) -> None:
+    """It names neither payment nor amount: the refund's payment comes first, then the refund, in one run."""
+    await open_payment(shop, ORDER)
+    await pay(shop)
+    await call(shop, "POST", "/hyperswitch/refunds", payment_id=PAYMENT, refund_id=REFUND, amount=300)
+    await events.append(
+        shop.admin,
+        [delivery(made.encode(event), source="hyperswitch", event_id=event["event_id"], secret_id=None)],
+    )
+    await shop.drain()
+    waited_for = await shop.value("SELECT awaits FROM webhook_event WHERE state = 'parked'")
+    await asyncio.sleep(1.1)
+    first = await shop.repair("awaited_parents")
+    second = await shop.repair("awaited_parents")
+
+    assert (waited_for, first.counts["repaired"], second.counts["looked_at"]) == (key, found, 0)
+    assert await shop.status("orders", ORDER) == "completed"
+    assert await shop.value("SELECT count(*) FROM refund WHERE status = 'succeeded'") == found - 1
     assert await shop.broken() == {}

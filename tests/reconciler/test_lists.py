@@ -2,80 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from db import events
 from tests.reconciler.shop import Shop
+from tests.reconciler.trade import a_busy_hour, agrees_with_the_psp
 from tests.sandbox.worlds import KEY
 from tests.support.stripe_events import checkout, encode, event, unique
 from tests.workers.conftest import delivery
-
-BOOKS = "SELECT account_id, amount FROM balance WHERE unit = 'credit' AND account_id LIKE 'acc-%'"
-
-
-async def a_busy_hour(shop: Shop) -> None:
-    """Top-ups, orders, subscriptions, refunds, disputes and transfers at the PSP."""
-    world = shop.world
-    first, second = await world.buy(), await world.buy()
-    await world.stripe.v1.refunds.create_async({"payment_intent": first, "amount": 100})
-    dispute = await world.post(f"payment_intents/{second}/dispute")
-    await world.post(f"disputes/{dispute['id']}/close", outcome="won")
-    paid = await world.order(1_000, sellerId="seller-1")
-    await world.post(f"payment_intents/{paid.id}/pay")
-    await world.stripe.v1.transfers.create_async(
-        {
-            "amount": 700,
-            "currency": "usd",
-            "destination": "acct_1",
-            "transfer_group": "order-1",
-            "metadata": {"orderId": "order-1"},
-        }
-    )
-    price = await world.stripe.v1.prices.create_async(
-        {
-            "currency": "usd",
-            "unit_amount": 900,
-            "recurring": {"interval": "month"},
-            "product_data": {"name": "Plan"},
-        }
-    )
-    subscription = await world.stripe.v1.subscriptions.create_async(
-        {
-            "customer": "cus_1",
-            "items": [{"price": price.id}],
-            "payment_behavior": "default_incomplete",
-            "metadata": {"accountId": "acc-9"},
-        }
-    )
-    await world.post(f"subscriptions/{subscription.id}/pay")
-
-
-async def agrees_with_the_psp(shop: Shop) -> None:
-    """Every object and every balance is as the PSP's own books say."""
-    books: dict[str, Any] = await shop.world.get("books")
-    credits = {row["account_id"]: row["amount"] for row in await shop.admin.fetch(BOOKS)}
-    orders = {row["id"]: row["status"] for row in await shop.admin.fetch("SELECT id, status FROM orders")}
-    transfers = {
-        row["id"]: row["status"] for row in await shop.admin.fetch("SELECT id, status FROM seller_transfer")
-    }
-    subscriptions = {
-        row["id"]: row["status"] for row in await shop.admin.fetch("SELECT id, status FROM subscription")
-    }
-    sellers = {
-        row["account_id"]: {"usd": row["amount"]}
-        for row in await shop.admin.fetch(
-            "SELECT account_id, amount FROM balance WHERE unit = 'usd' AND account_id LIKE 'seller-%'"
-        )
-    }
-
-    assert credits == {name: account["credits"] for name, account in books["accounts"].items()}
-    assert orders == {name: order["status"] for name, order in books["orders"].items()}
-    assert transfers == {name: transfer["status"] for name, transfer in books["transfers"].items()}
-    assert subscriptions == {name: one["status"] for name, one in books["subscriptions"].items()}
-    assert sellers == books["sellers"]
-    assert await shop.broken() == {}
 
 
 @pytest.mark.parametrize("phases", [(), ("object_diff",)], ids=["all phases", "objects alone"])
@@ -85,22 +19,22 @@ async def test_all_webhooks_lost_for_a_while_are_made_good_by_one_cycle(
     """No delivery for a whole busy hour, even by events that the PSP never generated: one cycle, and
     everything is as in the PSP's books; the second repairs nothing.
     """
-    await a_busy_hour(shop)
+    await a_busy_hour(shop.world)
     await shop.lose_webhooks()
     await shop.settle_down()
     first = await shop.repair(*phases)
-    await agrees_with_the_psp(shop)
+    await agrees_with_the_psp(shop.world, shop.admin)
     second = await shop.repair(*phases)
 
     assert first.status == "succeeded", first.errors
     assert first.counts["repaired"] > 5
     assert (second.counts["repaired"], second.findings) == (0, [])
-    await agrees_with_the_psp(shop)
+    await agrees_with_the_psp(shop.world, shop.admin)
 
 
 async def test_a_dry_run_writes_findings_only(shop: Shop) -> None:
     """It says what it would do, and nothing else changes: no state, no log, no cursor, no lease."""
-    await a_busy_hour(shop)
+    await a_busy_hour(shop.world)
     await shop.place_order("order-7", pays=True)
     await shop.lose_webhooks()
     await shop.age()
@@ -123,7 +57,7 @@ async def test_acknowledged_rows_that_a_restore_lost_are_found(shop: Shop) -> No
     await shop.webhooks()
     await shop.settle_down()
     await shop.repair()
-    await a_busy_hour(shop)
+    await a_busy_hour(shop.world)
     await shop.lose_webhooks()
     await shop.settle_down()
     undelivered = await shop.world.raw(
@@ -133,7 +67,7 @@ async def test_acknowledged_rows_that_a_restore_lost_are_found(shop: Shop) -> No
 
     assert '"data": []' in undelivered[1]
     assert {kind for kind, _, _ in ran.findings} == {"missing_event"}
-    await agrees_with_the_psp(shop)
+    await agrees_with_the_psp(shop.world, shop.admin)
     assert (await shop.repair("undelivered_events")).counts["repaired"] == 0
 
 

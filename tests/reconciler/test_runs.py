@@ -9,14 +9,11 @@ from typing import Any
 from db.findings import PHASES
 from reconciler import watch
 from runtime import clock
+from tests.api.house import DASHBOARD, OPS, running
 from tests.reconciler.shop import Shop
 from tests.sandbox.worlds import KEY
 from tests.support.poll import until
 from tests.support.processes import Processes
-
-REQUEST = (
-    "INSERT INTO reconcile_run (id, requested_by, phases) VALUES (gen_random_uuid(), 'ada', '{stuck_orders}')"
-)
 
 
 def environment(shop: Shop, **changes: str) -> dict[str, str | None]:
@@ -45,7 +42,8 @@ async def test_three_processes_at_once_have_one_effect(shop: Shop, processes: Pr
     record, and every order was repaired once.
     """
     await lost_orders(shop, 5)
-    await shop.admin.execute(REQUEST)
+    async with running(shop.dsn, shop.redis_url) as house:
+        asked_for = (await house.post("/ops/reconcile", OPS, {"phases": ["stuck_orders"]})).json["run_id"]
     serving = [processes.start("-m", "reconciler", environment=environment(shop)) for _ in range(2)]
     by_hand = processes.start(
         "-m", "reconciler", "run", "--phase", "stuck_orders", environment=environment(shop), name="by-hand"
@@ -64,7 +62,13 @@ async def test_three_processes_at_once_have_one_effect(shop: Shop, processes: Pr
     asked = await shop.admin.fetch("SELECT requested_by FROM reconcile_run ORDER BY requested_by")
     told = json.loads(by_hand.output().splitlines()[-1])
 
-    assert [row["requested_by"] for row in asked] == ["ada", "command line", "interval", "interval"]
+    async with running(shop.dsn, shop.redis_url) as house:
+        shown = (await house.get(f"/ops/reconcile/{asked_for}", DASHBOARD)).json
+        listed = (await house.get("/ops/reconcile", DASHBOARD)).json["items"]
+
+    assert [row["requested_by"] for row in asked] == ["command line", "eva", "interval", "interval"]
+    assert (shown["requested_by"], shown["status"], shown["errors"]) == ("eva", "succeeded", [])
+    assert sum(run["counts"].get("repaired", 0) for run in listed) == 5
     assert told["status"] == "succeeded"
     assert await shop.value("SELECT count(*) FROM orders WHERE status = 'completed'") == 5
     assert await shop.value("SELECT count(*) FROM ledger_transaction WHERE movement = 'sale'") == 5
@@ -130,20 +134,6 @@ async def test_an_object_is_explained_on_the_command_line(shop: Shop, processes:
         "completed",
     ]
     assert f"reconciler:{ran.id}" in known.output()
-
-
-async def test_completeness_is_measured_by_source_and_type(shop: Shop) -> None:
-    """The share of the PSP's events that had their outcome in time, in the record of the run."""
-    await shop.world.buy()
-    await shop.webhooks()
-    await shop.world.buy()
-    await shop.lose_webhooks()
-    await shop.settle_down()
-    ran = await shop.repair()
-
-    measured = ran.record["counts"]
-    assert measured["completeness"]["stripe"] == 0.5
-    assert measured["completeness_by_type"]["stripe"]["checkout.session.completed"] == 0.5
 
 
 async def test_a_key_of_another_mode_than_the_endpoint_is_not_asked(shop: Shop) -> None:

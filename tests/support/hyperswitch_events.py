@@ -8,6 +8,9 @@ from typing import Any
 from tests.psp import hyperswitch_bodies as bodies
 from tests.support.stripe_events import unique
 
+A_DAY_LATER = "2026-11-19T10:00:00.000Z"
+"""Than the timestamp of every event here."""
+
 
 def payment(payment_id: str, status: str, metadata: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
     """The event of a payment of 5000 cents."""

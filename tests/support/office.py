@@ -34,6 +34,15 @@ class Office:
     effects: Effects
     wake: asyncio.Event
 
+    def environment(self, redis_url: str) -> dict[str, str]:
+        """For a worker as a process of its own."""
+        return {
+            "DATABASE_URL": self.dsn,
+            "REDIS_URL": redis_url,
+            "STRIPE_SECRET_KEY": "sk_test_x",
+            "STRIPE_API_BASE": self.stub.url,
+        }
+
     async def stage(self, *calls: PspCall, cause: Cause = CAUSE) -> None:
         """Stage calls as the worker's role, in one transaction."""
         async with self.connections.acquire() as connection, connection.transaction():

@@ -52,3 +52,17 @@ class Shop:
             )
             for number, (step, word) in enumerate(zip(steps, words, strict=True))
         ]
+
+    def dispute_lost_again(self) -> list[dict[str, Any]]:
+        """The bank judges that dispute anew, a day later, and takes the funds back."""
+        if self.source == "hyperswitch":
+            lost = told.dispute(self.payment_id, "dp_1", 5000, "dispute_lost")
+            return [lost | {"timestamp": told.A_DAY_LATER}]
+        return [
+            made.event(
+                f"charge.dispute.{step}",
+                made.dispute(self.payment_id, 5000, "lost", id="dp_1"),
+                created=made.CREATED + 86_400,
+            )
+            for step in ("updated", "funds_withdrawn")
+        ]

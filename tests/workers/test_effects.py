@@ -80,16 +80,7 @@ async def test_a_worker_killed_between_call_and_commit_costs_no_second_reversal(
     """The lease runs out, the next worker calls with the same key, and the PSP has one reversal."""
     await office.stage(await office.transfer())
     office.stub.faults.append(Fault(works=True, then="hold"))
-    worker = processes.start(
-        "-m",
-        "workers",
-        environment={
-            "DATABASE_URL": office.dsn,
-            "REDIS_URL": redis_url,
-            "STRIPE_SECRET_KEY": "sk_test_x",
-            "STRIPE_API_BASE": office.stub.url,
-        },
-    )
+    worker = processes.start("-m", "workers", environment=office.environment(redis_url))
     await until(office.stub.worked.is_set, 30, f"the reversal at the PSP:\n{worker.output()}")
     worker.signal(signal.SIGKILL)
     await worker.ended()

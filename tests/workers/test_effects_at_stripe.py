@@ -4,6 +4,7 @@ words.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -12,6 +13,8 @@ import pytest
 from billing.decision import PspCall
 from runtime import clock, limits
 from tests.support.office import Office, opened
+from tests.support.poll import until
+from tests.support.processes import Processes
 from tests.support.stripe_stub import Fault
 
 pytestmark = pytest.mark.books_left_broken(reason="subscriptions are written by hand, without their journal")
@@ -37,6 +40,26 @@ async def test_a_refund_is_made_once_with_our_id(office: Office) -> None:
     assert [(refund["amount"], refund["metadata"]) for refund in office.stub.refunds] == [
         (250, {"refundId": "ref_ours"})
     ]
+    assert await office.told() == [("sluice", "refund.accepted", "ref_ours")]
+
+
+async def test_a_worker_killed_before_it_stored_the_id_makes_no_second_refund(
+    office: Office, processes: Processes, redis_url: str
+) -> None:
+    """The refund was made, the answer never came to anybody; the next worker looks for our id first."""
+    arguments: dict[str, str | int] = {"payment_id": "pi_1", "amount_minor": 250, "currency": "usd"}
+    await office.stage(PspCall("create_refund", "ref_ours", "ref_ours", arguments))
+    office.stub.faults.append(Fault(works=True, then="hold"))
+    worker = processes.start("-m", "workers", environment=office.environment(redis_url))
+    await until(office.stub.worked.is_set, 30, f"the refund at the PSP:\n{worker.output()}")
+    worker.signal(signal.SIGKILL)
+    await worker.ended()
+    office.stub.release.set()
+    await office.due()
+    counts = await office.effects.run_once()
+
+    assert (counts, office.stub.keys) == ({"done": 1}, ["ref_ours"])
+    assert [refund["metadata"] for refund in office.stub.refunds] == [{"refundId": "ref_ours"}]
     assert await office.told() == [("sluice", "refund.accepted", "ref_ours")]
 
 

@@ -136,6 +136,30 @@ async def test_a_dispute_that_is_won_gives_back_what_it_took(house: House, shop:
     assert (await house.admin.fetchval("SELECT status FROM dispute")).removeprefix("dispute_") == "won"
 
 
+async def test_a_dispute_that_is_won_and_lost_again_takes_the_money_again(house: House, shop: Shop) -> None:
+    """The last movement counts: taken, given back, taken again, each posted once however often it is told."""
+    steps = [*shop.dispute(), *shop.dispute_lost_again()]
+    await goes(house, shop, shop.payment("succeeded"), *steps, *steps)
+    moved = [movement for movement, _ in await house.movements()]
+
+    assert (await books(house), moved) == (
+        {},
+        ["sale", "dispute_clawback", "dispute_give_back", "dispute_clawback"],
+    )
+    assert (await house.admin.fetchval("SELECT status FROM dispute")).removeprefix("dispute_") == "lost"
+
+
+async def test_a_dispute_lost_again_and_told_backwards_takes_the_money_once(house: House, shop: Shop) -> None:
+    """What is heard of late was before: it moves nothing any more. One batch ends like many."""
+    steps = [*shop.dispute_lost_again(), *reversed(shop.dispute())]
+    await house.tell(shop.source, *steps, shop.payment("succeeded"))
+    await house.drain()
+    moved = [movement for movement, _ in await house.movements()]
+
+    assert (await books(house), sorted(moved)) == ({}, ["dispute_clawback", "sale"])
+    assert await house.admin.fetchval("SELECT funds_withdrawn AND NOT funds_reinstated FROM dispute")
+
+
 async def test_a_dispute_told_backwards_takes_nothing(house: House, shop: Shop) -> None:
     """Won, then withdrawn, then opened, then paid: nothing is posted for the dispute."""
     await goes(house, shop, *reversed(shop.dispute()), shop.payment("succeeded"))

@@ -68,6 +68,10 @@ WHERE (:customer IS NULL OR customer = :customer)
   AND created BETWEEN :created_min AND :created_max AND seq > :seq_above AND seq < :seq_below
 ORDER BY seq DESC LIMIT :rows;
 
+-- name: payment_intents_named
+-- Payments whose metadata say so.
+SELECT * FROM payment_intent WHERE json_extract(metadata, :path) = :value ORDER BY seq DESC LIMIT :rows;
+
 -- name: insert_charge
 -- A new charge.
 INSERT INTO charge (
