@@ -14,7 +14,9 @@ CREDIT = "credit"
 SYSTEM_PREFIX = "system:"
 """Accounts of the house begin with this; no customer's may."""
 CREDITS_ISSUED = f"{SYSTEM_PREFIX}credits_issued"
-"""The house's side of every credit posting: minus what customers hold."""
+"""Minus the credits that customers were ever given: what they hold, and what they have used up."""
+CREDITS_SPENT = f"{SYSTEM_PREFIX}credits_spent"
+"""What customers have used up."""
 PSP_CLEARING = f"{SYSTEM_PREFIX}psp_clearing"
 """What PSPs hold for us, below zero: buyers' payments came in there, refunds and transfers went out."""
 PLATFORM_FEES = f"{SYSTEM_PREFIX}platform_fees"
@@ -31,6 +33,7 @@ MOVEMENTS = (
     "sale_reversal",
     "transfer",
     "transfer_reversal",
+    "spend",
 )
 
 ALERTS = ("ambiguous_order", "unseen_api_version", "unknown_value")
@@ -73,9 +76,13 @@ def move(movement: str, money_object: str, unit: str, amounts: Mapping[str, int]
     return Movement(movement, money_object, legs) if legs else None
 
 
-def move_credits(movement: str, money_object: str, account_id: str, amount: int) -> Movement:
-    """A movement of `amount` credits to (or, below zero, from) a customer's account."""
-    legs = (Leg(account_id, CREDIT, amount), Leg(CREDITS_ISSUED, CREDIT, -amount))
+def move_credits(
+    movement: str, money_object: str, account_id: str, amount: int, against: str = CREDITS_ISSUED
+) -> Movement:
+    """A movement of `amount` credits to (or, below zero, from) a customer's account, `against` one of the
+    house's.
+    """
+    legs = (Leg(account_id, CREDIT, amount), Leg(against, CREDIT, -amount))
     return Movement(movement, money_object, legs)
 
 

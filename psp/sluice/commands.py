@@ -12,7 +12,9 @@ from typing import Any
 
 from billing.commands import (
     Command,
+    CreditsSpent,
     OrderPlaced,
+    PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
@@ -46,6 +48,10 @@ def _said(command: Command) -> tuple[str, dict[str, Any]]:
             return "order.placed", data
         case PlanSubscribed():
             return "plan.subscribed", data
+        case PaymentRefused():
+            return "payment.refused", data
+        case CreditsSpent():
+            return "credits.spent", data
         case RefundRequested():
             return "refund.requested", data
         case RefundCallEnded():

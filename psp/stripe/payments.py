@@ -42,9 +42,11 @@ class StripePayments:
             else:
                 payment = await self._opened(terms, placed_at)
         except (StripeCallError, msgspec.DecodeError) as error:
-            hopeless = isinstance(error, StripeCallError) and error.hopeless
-            kind = type(error).__name__ if isinstance(error, msgspec.DecodeError) else error.kind
-            raise (PaymentRefusedError(kind) if hopeless else PaymentUnavailableError(kind)) from None
+            if isinstance(error, msgspec.DecodeError):
+                raise PaymentUnavailableError(type(error).__name__) from None
+            if not error.hopeless:
+                raise PaymentUnavailableError(error.kind) from None
+            raise PaymentRefusedError(error.kind, is_final=error.refused and known_id is None) from None
         return OpenedPayment(payment.id, payment.client_secret)
 
     async def _opened(self, terms: Terms, placed_at: int) -> _Payment:
