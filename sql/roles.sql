@@ -82,12 +82,14 @@ GRANT INSERT (source, endpoint, origin, verdict, secret_id, signed_at, event_id,
 GRANT INSERT (source, event_id, log_id, event_type, object_id, psp_created, body_sha256) ON webhook_event TO sluice_worker;
 GRANT INSERT (log_id, source, event_id, origin, body_sha256) ON webhook_redelivery TO sluice_worker;
 
--- Of money the API moves nothing but what these two functions do; it remembers what it has answered under a key, and
+-- Of money the API moves nothing but what these functions do; it remembers what it has answered under a key, and
 -- when it handed out a token for a card of a developer's own stack.
 REVOKE EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION hold_credits(text, text, bigint) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION credit_hold_end() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text),
-    grant_usdc(uuid, text, bigint, text) TO sluice_api;
+    grant_usdc(uuid, text, bigint, text), hold_credits(text, text, bigint) TO sluice_api;
 GRANT INSERT (caller, key, request_sha256, leased_until),
       UPDATE (state, attempt, leased_until, status, body, answered_at)
     ON idempotency_key TO sluice_api;
