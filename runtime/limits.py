@@ -97,6 +97,10 @@ lock_timeout_ms = 2_000
 idle_in_transaction_timeout_ms = 10_000
 partitions_ahead_days = 7
 """Daily partitions made in advance; a default partition catches what falls outside."""
+idempotency_key_days = 30
+"""Answers are kept under their key for so long: longer than any client tries again (Stripe forgets after one
+day), and short enough that the table stays small. A later request under the same key is a new one.
+"""
 retention_batch_rows = 10_000
 retention_pause_s = 0.1
 

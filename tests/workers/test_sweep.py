@@ -1,4 +1,4 @@
-"""What time alone must do: wake, expire, keep partitions, and forget payloads but never ids."""
+"""What time alone must do: wake, expire, keep partitions, and forget payloads and answers but never ids."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from db.queries import OPERATIONS
 from runtime import clock, settings
 from tests.support import stripe_events as made
 from tests.workers.conftest import House
@@ -129,6 +130,46 @@ async def test_retention_leaves_younger_days_alone(house: House, retention: Rete
 
     assert await retention.run_once() == {}
     assert await house.admin.fetchval("SELECT count(*) FROM webhook_log") == 1
+
+
+KEYS = """INSERT INTO idempotency_key (caller, key, request_sha256, state, status, body, answered_at,
+                                       created_at, leased_until)
+          SELECT 'ops:eva', name, '\\x00', CASE WHEN answered THEN 'answered' ELSE 'running' END,
+                 CASE WHEN answered THEN 200 END, CASE WHEN answered THEN '\\x7b7d'::bytea END,
+                 CASE WHEN answered THEN now() END, now() - age, now() + lease
+          FROM (VALUES ('old', true, interval '31 days', interval '-31 days'),
+                       ('died', false, interval '31 days', interval '-31 days'),
+                       ('taken-over-now', false, interval '31 days', interval '30 s'),
+                       ('young', true, interval '29 days', interval '-29 days'))
+               AS k (name, answered, age, lease)"""
+
+
+async def test_idempotency_keys_have_a_lifetime(house: House, retention: Retention) -> None:
+    """Thirty days, answered or given up; what is young, or worked on at this moment, stays."""
+    await house.admin.execute(KEYS)
+    counts = await retention.run_once()
+    left = await house.admin.fetch("SELECT key FROM idempotency_key ORDER BY key")
+
+    assert counts["keys_deleted"] == 2
+    assert [row["key"] for row in left] == ["taken-over-now", "young"]
+    assert "keys_deleted" not in await retention.run_once()
+
+
+async def test_a_million_young_keys_are_not_looked_at(house: House) -> None:
+    """The old ones are found by an index on their age."""
+    await house.admin.execute(
+        """INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, created_at)
+           SELECT 'ops:eva', 'k' || n, '\\x00', now(), now() - interval '1 minute' * n
+           FROM generate_series(1, 20000) n"""
+    )
+    await house.admin.execute("ANALYZE idempotency_key")
+    plan = await house.admin.fetch(
+        f"EXPLAIN {OPERATIONS.delete_expired_keys}", clock.now() - timedelta(days=30), 10_000
+    )
+    text = "\n".join(row[0] for row in plan)
+
+    assert "idempotency_key_by_age" in text
+    assert "Seq Scan on idempotency_key" not in text
 
 
 async def test_partitions_are_made_ahead(house: House, retention: Retention) -> None:
