@@ -57,10 +57,11 @@ GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscri
 GRANT INSERT, UPDATE, DELETE ON process_heartbeat TO sluice_worker, sluice_reconciler, sluice_api;
 GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer) TO sluice_worker;
 
--- Retention removes payloads and nothing else.
+-- Retention removes payloads, and answers under idempotency keys, and nothing else.
 GRANT SELECT (id, received_at), DELETE ON webhook_log TO sluice_retention;
 GRANT SELECT (log_id, state) ON webhook_event TO sluice_retention;
 GRANT EXECUTE ON FUNCTION webhook_log_drop_partitions(date) TO sluice_retention;
+GRANT SELECT (caller, key, created_at, state, leased_until), DELETE ON idempotency_key TO sluice_retention;
 
 -- The reconciler reads, writes its own records, and repairs by appending to the log.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO sluice_reconciler, sluice_api;
@@ -83,7 +84,7 @@ GRANT INSERT (source, event_id, log_id, event_type, object_id, psp_created, body
 GRANT INSERT (log_id, source, event_id, origin, body_sha256) ON webhook_redelivery TO sluice_worker;
 
 -- Of money the API moves nothing but what these functions do; it remembers what it has answered under a key, and
--- when it handed out a token for a card of a developer's own stack.
+-- when it handed out a token for a card of a developer's own stack. Whose card is whose it is told by operators.
 REVOKE EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION hold_credits(text, text, bigint) FROM PUBLIC;
@@ -94,6 +95,8 @@ GRANT INSERT (caller, key, request_sha256, leased_until),
       UPDATE (state, attempt, leased_until, status, body, answered_at)
     ON idempotency_key TO sluice_api;
 GRANT UPDATE (token_sha256, token_expires_at) ON virtual_card TO sluice_api;
+GRANT INSERT (id, account_id, panda_id), UPDATE (account_id, panda_id) ON credential TO sluice_api;
+GRANT INSERT (id, credential_id, status, last_four), UPDATE (credential_id, status, last_four) ON card TO sluice_api;
 REVOKE SELECT ON idempotency_key, credential, card, virtual_card FROM sluice_reconciler;
 
 -- An operator's commands: ask for a run, close an alert, take one quarantined event off the list.

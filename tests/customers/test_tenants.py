@@ -117,6 +117,8 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
         "/marketplace/orders/{id}/refund": owned.order_id,
         "/api/v1/subscriptions/complete/{id}": owned.subscription_id,
         "/ops/plans/{id}": "pro",
+        "/ops/credentials/{id}": f"credential-{OWNER}",
+        "/ops/cards/{id}": f"card-of-{OWNER}",
         "/ops/products/{id}": "book",
     }
     assert ("{id}" in template) == (template in ids), f"{route}: say which of the owner's ids it takes"
