@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ import jwt
 import msgspec
 from yarl import URL
 
-from api import app
+from api import app, openapi
+from api.routes import CONSOLE, ROUTES
 from api.serving import Listener
 from runtime import settings
 
@@ -74,6 +76,7 @@ class House:
         async with self.client.request(
             method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
+            assert_declared(method, path, answer.status)
             return Answer(answer.status, answer.headers, await answer.read(), answer.content_type)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -87,6 +90,20 @@ class House:
     async def put(self, path: str, headers: Mapping[str, str] | None, body: object) -> Answer:
         """PUT with a body as JSON."""
         return await self.ask("PUT", path, headers, msgspec.json.encode(body))
+
+
+_SERVED = [
+    (route, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(route.path)) + r"(\?.*)?"))
+    for route in ROUTES
+    if route not in CONSOLE
+]
+
+
+def assert_declared(method: str, path: str, status: int) -> None:
+    """Whatever any test is answered stands in the OpenAPI document."""
+    for route, pattern in _SERVED:
+        if route.method == method and pattern.fullmatch(path):
+            assert status in {route.status, *openapi.refusals(route)}, f"{method} {path}: {status}"
 
 
 def client() -> aiohttp.ClientSession:
