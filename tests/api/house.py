@@ -13,7 +13,7 @@ import jwt
 import msgspec
 from yarl import URL
 
-from api import app, openapi
+from api import app, openapi, shapes
 from api.routes import CONSOLE, ROUTES
 from api.serving import Listener
 from runtime import settings
@@ -76,8 +76,11 @@ class House:
         async with self.client.request(
             method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
-            assert_declared(method, path, answer.status)
-            return Answer(answer.status, answer.headers, await answer.read(), answer.content_type)
+            read = Answer(answer.status, answer.headers, await answer.read(), answer.content_type)
+        assert_declared(method, path, read.status)
+        if read.status >= 400 and not path.startswith("/console"):
+            assert_refusal(method, read)
+        return read
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """GET."""
@@ -104,6 +107,14 @@ def assert_declared(method: str, path: str, status: int) -> None:
     for route, pattern in _SERVED:
         if route.method == method and pattern.fullmatch(path):
             assert status in {route.status, *openapi.refusals(route)}, f"{method} {path}: {status}"
+
+
+def assert_refusal(method: str, answer: Answer) -> None:
+    """Whatever any test is refused has the one shape, and stays in no cache."""
+    assert (answer.headers["Cache-Control"], answer.headers["Pragma"]) == ("no-store", "no-cache")
+    if method != "HEAD":
+        told = msgspec.json.decode(answer.body, type=shapes.Error)
+        assert (told.error, told.requestId) == (told.message, answer.headers["X-Request-Id"])
 
 
 def client() -> aiohttp.ClientSession:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from db.queries import OPERATIONS
-from runtime import clock, settings
+from runtime import clock, limits, settings
 from tests.support import stripe_events as made
+from tests.support.poll import until
 from tests.workers.conftest import House
 from workers.sweep import Retention, Sweep
 
@@ -155,7 +157,40 @@ async def test_idempotency_keys_have_a_lifetime(house: House, retention: Retenti
     assert "keys_deleted" not in await retention.run_once()
 
 
-async def test_a_million_young_keys_are_not_looked_at(house: House) -> None:
+async def test_retention_may_be_stopped_between_two_batches(house: House, retention: Retention) -> None:
+    """What it has done stays done, and the next round does the rest."""
+    await house.admin.execute(
+        """INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, created_at)
+           SELECT 'ops:eva', 'k' || n, '\\x00', '-infinity', now() - interval '31 days'
+           FROM generate_series(1, $1::integer) n""",
+        limits.retention_batch_rows + 1,
+    )
+    left = "SELECT count(*) FROM idempotency_key"
+    round_ = asyncio.create_task(retention.run_once())
+
+    async def begun() -> bool:
+        return bool(await house.admin.fetchval(left) == 1)
+
+    await until(begun, 30, "the first batch")
+    round_.cancel()
+    await asyncio.gather(round_, return_exceptions=True)
+    stopped = await house.admin.fetchval(left)
+    counts = await retention.run_once()
+
+    assert (round_.cancelled(), stopped) == (True, 1)
+    assert (counts["keys_deleted"], await house.admin.fetchval(left)) == (1, 0)
+
+
+@pytest.mark.parametrize(("given", "days"), [("0", 90), ("-1", 90), ("soon", 90), ("7", 7), ("365", 365)])
+@pytest.mark.parametrize("name", ["WEBHOOK_LOG_RETENTION_DAYS", "HYPERSWITCH_WEBHOOK_LOG_RETENTION_DAYS"])
+def test_retention_never_vanishes_by_a_typing_error(name: str, given: str, days: int) -> None:
+    """Zero and nonsense mean the default, under both names."""
+    servers = {"DATABASE_URL": "postgresql://u@h/d", "REDIS_URL": "redis://h/0"}
+
+    assert settings.load({**servers, name: given}).webhook_log_retention_days == days
+
+
+async def test_twenty_thousand_young_keys_are_not_looked_at(house: House) -> None:
     """The old ones are found by an index on their age."""
     await house.admin.execute(
         """INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, created_at)
