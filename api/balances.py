@@ -55,6 +55,12 @@ def owns(caller: Caller, account_id: str) -> bool:
     return caller.role is Role.CUSTOMER and caller.name == account_id
 
 
+def may_act_for(caller: Caller, account_id: str) -> bool:
+    """Whether this caller may use what this account has."""
+    known = auth.account_id(account_id) is not None
+    return known and (owns(caller, account_id) or caller.admin or caller.role is Role.OPS)
+
+
 def may_read(caller: Caller, account_id: str) -> bool:
     """Whether this caller may know of this account."""
     return owns(caller, account_id) or caller.admin or caller.role in (Role.DASHBOARD, Role.OPS)

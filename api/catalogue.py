@@ -120,7 +120,9 @@ def check_sale(
 async def put_plan(request: web.Request) -> web.Response:
     """Put a plan in, or change what it costs from now on."""
     asked = bodies.of(request, PutPlan)
-    plan = Plan(_id(request), asked.name, asked.amount_minor, asked.currency, asked.trial_days, asked.active)
+    plan = Plan(
+        path_id(request), asked.name, asked.amount_minor, asked.currency, asked.trial_days, asked.active
+    )
     async with request.app[WORLD].connection() as connection:
         await reads.log_access(connection, access(request, "put_plan", f"plan:{plan.id}"))
         found = await catalogue.put_plan(connection, plan)
@@ -140,7 +142,7 @@ async def put_product(request: web.Request) -> web.Response:
     """Put a product in, or change what it costs from now on."""
     asked = bodies.of(request, PutProduct)
     product = Product(
-        _id(request),
+        path_id(request),
         asked.seller_id,
         asked.amount_minor,
         asked.currency,
@@ -168,7 +170,8 @@ def unknown_currency() -> errors.ApiError:
     return errors.invalid_body(Detail("currency", "is no currency that we know", "unknown"))
 
 
-def _id(request: web.Request) -> str:
+def path_id(request: web.Request) -> str:
+    """The id in the path, for something that is put there. Raises ApiError 400."""
     found = storable(request.match_info["id"])
     if found is None or found != found.strip() or len(found.encode()) > _NAME_CHARACTERS_MAX:
         raise errors.invalid([Detail("id", "must be 1 to 255 printable characters", "invalid")])

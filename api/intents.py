@@ -26,7 +26,10 @@ ENDPOINT = "api"
 _WAIT_S_MAX = 5.0
 """Longer than workers take by day; the intent outlives the wait."""
 _ASK_AGAIN_S = 0.02
-"""Short against what a person notices, long against the question's cost."""
+_ASK_AGAIN_S_MAX = 0.25
+"""Short against what a person notices, long against the question's cost. The pause doubles: where many wait,
+the workers have much to do, and questions are not what they lack.
+"""
 _OPEN_STATES = ("pending", "parked")
 
 
@@ -53,7 +56,7 @@ async def outcome(request: web.Request, event_id: str) -> Outcome:
     """Wait for what the workers make of an appended event. Raises as `say`."""
     world = request.app[WORLD]
     world.doorbell.ring()
-    deadline = time.monotonic() + _WAIT_S_MAX
+    deadline, pause_s = time.monotonic() + _WAIT_S_MAX, _ASK_AGAIN_S
     while True:
         async with world.connection() as connection:
             found = await intents.outcome(connection, commands.SOURCE, event_id)
@@ -67,7 +70,8 @@ async def outcome(request: web.Request, event_id: str) -> Outcome:
             return found
         if time.monotonic() > deadline:
             raise errors.unavailable("The request is noted and not done yet; ask again with the same key")
-        await asyncio.sleep(_ASK_AGAIN_S)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _ASK_AGAIN_S_MAX)
 
 
 def _delivery(request: web.Request, command: Command, event_id: str, object_id: str) -> Delivery:

@@ -17,6 +17,7 @@ from aiohttp import web
 from api import filters, shapes
 from api.answers import json_answer
 from api.auth import Role
+from api.idempotency import KeyRule
 
 if TYPE_CHECKING:
     from api.routes import Route
@@ -78,6 +79,31 @@ _SECURITY = {
 }
 
 
+_REFUSALS = {
+    400: "The request is wrong; `details` name the fields",
+    401: "Nobody we know asks; `code` says what was wrong with the proof",
+    402: "The account does not have that many credits; nothing was spent",
+    403: "Not for this caller, or not before a payment",
+    404: "No such thing, or none that the caller may know of",
+    408: "The body came too slowly",
+    409: "Its state does not allow it, or an equal request under this Idempotency-Key is under way",
+    413: "The body is too large",
+    422: "This Idempotency-Key was used for another request",
+    429: "Too many requests of this customer; `Retry-After` says when there is room again",
+    500: "Our fault; `requestId` finds it in the log",
+    502: "The provider refused, or answered nonsense",
+    503: "Busy, or a provider is away or not configured; with a `Retry-After`: try again",
+}
+"""What a refusal of this status means, on every route."""
+
+KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    "description": "The same key and body get the same answer for thirty days; with another body: 422",
+}
+
+
 async def show(request: web.Request) -> web.Response:
     """This document."""
     return json_answer(request.app[DOCUMENT])
@@ -119,7 +145,7 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not route.body_may_be_empty,
             "content": {"application/json": {"schema": _reference(route.body)}},
         }
     return operation
@@ -142,6 +168,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         schema, about = PARAMETERS.get(name, ({"type": "string"}, ""))
         parameter = {"name": name, "in": "query", "required": False, "schema": schema}
         found.append(parameter | ({"description": about} if about else {}))
+    if route.key_rule is not KeyRule.NONE:
+        found.append({**KEY, "required": route.key_rule is KeyRule.REQUIRED})
     return found
 
 
@@ -151,13 +179,33 @@ def _responses(route: Route) -> dict[str, Any]:
         done["content"] = {"application/json": {"schema": _reference(route.answer)}}
     elif route.media is not None:
         done["content"] = {route.media: {}}
-    refused = {
-        "description": "Refused, or not to be had: see `code`",
-        "content": {"application/json": {"schema": _reference(shapes.Error)}},
-    }
-    if route.session:
+    if route.session or route.path.startswith("/console"):
         refused = {"description": "Refused", "content": {"text/html": {}}}
-    return {str(route.status): done, "default": refused}
+        return {str(route.status): done, "default": refused}
+    error = {"application/json": {"schema": _reference(shapes.Error)}}
+    refusing = {
+        str(status): {"description": _REFUSALS[status], "content": error}
+        for status in sorted(refusals(route))
+    }
+    return {str(route.status): done, **refusing}
+
+
+def refusals(route: Route) -> set[int]:
+    """Every status with which this route may refuse: what the guard does for all, and what is its own."""
+    found = {400, 500, 503, *route.refuses}
+    if Role.ANYONE not in route.roles:
+        found.add(401)
+        if route.scope is None and not {Role.DASHBOARD, Role.OPS} <= route.roles:
+            found.add(403)
+    if "{" in route.path or route.dev_only:
+        found.add(404)
+    if Role.CUSTOMER in route.roles:
+        found.add(429)
+    if route.body is not None:
+        found |= {408, 413}
+    if route.key_rule is not KeyRule.NONE:
+        found |= {409, 422}
+    return found
 
 
 def _reference(kind: type) -> dict[str, str]:

@@ -15,6 +15,7 @@ from api import (
     access,
     balances,
     bodies,
+    cards,
     catalogue,
     commands,
     cross_origin,
@@ -42,6 +43,7 @@ from api.customers import (
     orders,
     postings,
     refunds,
+    spends,
     subscriptions,
     wallet,
 )
@@ -53,7 +55,8 @@ class Route:
     """One method of one path, for these roles, with the query parameters it reads; others are refused.
 
     `body` is the type that the request's body must have, `check` says what is wrong with it beyond that, and
-    `answer` is the type of a good answer with `status`; `media` is its kind where it is no JSON. With
+    `answer` is the type of a good answer with `status`; `media` is its kind where it is no JSON. `refuses`
+    are the statuses of refusals beyond those that follow from the rest of the line. With
     `body_before_caller` a bad body is refused whoever sends it. `scope`: only a customer's bearer token that
     has it will do. `dev_only`: not there in production. Of a `session` route the caller is known by the
     console's cookie.
@@ -70,6 +73,7 @@ class Route:
     body_before_caller: bool = False
     answer: type[msgspec.Struct] | None = None
     status: int = 200
+    refuses: frozenset[int] = frozenset()
     media: str | None = None
     session: bool = False
     key_rule: KeyRule = KeyRule.NONE
@@ -106,11 +110,12 @@ AUDIT = (
 )  # fmt: skip
 OPERATIONS = (
     Route(
-        "POST", "/ops/deliveries/{id}/replay", _COMMANDERS, replay.run, answer=shapes.Replayed, status=202
+        "POST", "/ops/deliveries/{id}/replay", _COMMANDERS, replay.run, answer=shapes.Replayed, status=202,
+        refuses=frozenset({409}),
     ),
     Route(
         "POST", "/ops/deliveries/{id}/resolve", _COMMANDERS, resolve.delivery, body=commands.ResolveOrder,
-        answer=shapes.Resolved,
+        answer=shapes.Resolved, refuses=frozenset({409}),
     ),
     Route(
         "POST", "/ops/replay", _COMMANDERS, replay_many.run, body=commands.ReplayOrder,
@@ -128,7 +133,7 @@ OPERATIONS = (
     Route("GET", "/ops/alerts", _READERS, resolve.alerts, filters.PLACE_FIELDS, answer=shapes.AlertPage),
     Route(
         "POST", "/ops/alerts/{id}/resolve", _COMMANDERS, resolve.alert, body=commands.ResolveOrder,
-        answer=shapes.ResolvedAlert,
+        answer=shapes.ResolvedAlert, refuses=frozenset({409}),
     ),
     Route("GET", "/ops/status", _READERS, status.show, answer=shapes.Status),
 )  # fmt: skip
@@ -154,6 +159,20 @@ CATALOGUE = (
         answer=catalogue.ProductAnswer,
     ),
 )
+CARDS = (
+    Route(
+        "PUT",
+        "/ops/credentials/{id}",
+        _COMMANDERS,
+        cards.put_credential,
+        body=cards.PutCredential,
+        check=cards.check_credential,
+        answer=cards.CredentialAnswer,
+        refuses=frozenset({409}),
+    ),
+    Route("GET", "/ops/credentials/{id}", _READERS, cards.show_credential, answer=cards.CredentialAnswer),
+    Route("PUT", "/ops/cards/{id}", _COMMANDERS, cards.put_card, body=cards.PutCard, answer=cards.CardAnswer),
+)
 CUSTOMERS = (
     Route(
         "GET", "/api/accounts/{id}/credits", _CUSTOMERS | _READERS, balances.of_account, answer=shapes.Credits
@@ -175,6 +194,19 @@ CUSTOMERS = (
         body=grants.GrantUsdc,
         check=grants.check,
         answer=grants.GrantedUsdc,
+        status=201,
+        key_rule=KeyRule.REQUIRED,
+    ),
+    Route(
+        "POST",
+        "/api/accounts/{id}/credits/spend",
+        _CUSTOMERS | _COMMANDERS,
+        spends.spend,
+        body=spends.SpendCredits,
+        check=spends.check,
+        answer=spends.SpentCredits,
+        status=201,
+        refuses=frozenset({402}),
         key_rule=KeyRule.REQUIRED,
     ),
     Route("OPTIONS", "/api/credits/sessions", _ANYONE, cross_origin.preflight),
@@ -187,6 +219,7 @@ CUSTOMERS = (
         check=checkouts.check,
         body_before_caller=True,
         answer=checkouts.OpenedSession,
+        refuses=frozenset({404, 502}),
         key_rule=KeyRule.OPTIONAL,
     ),
     Route(
@@ -198,6 +231,7 @@ CUSTOMERS = (
         check=orders.check,
         answer=orders.PlacedOrder,
         status=201,
+        refuses=frozenset({403, 404, 502}),
         key_rule=KeyRule.OPTIONAL,
     ),
     Route("GET", "/api/v1/orders/{id}", _CUSTOMERS | _READERS, orders.show, answer=orders.OrderAnswer),
@@ -222,6 +256,7 @@ CUSTOMERS = (
         body=subscriptions.Subscribe,
         answer=subscriptions.Subscribed,
         status=201,
+        refuses=frozenset({404, 502}),
         key_rule=KeyRule.OPTIONAL,
     ),
     Route(
@@ -230,6 +265,7 @@ CUSTOMERS = (
         _CUSTOMERS,
         subscriptions.complete,
         answer=subscriptions.Subscribed,
+        refuses=frozenset({409, 502}),
     ),
     Route(
         "GET",
@@ -237,12 +273,26 @@ CUSTOMERS = (
         _CUSTOMERS,
         subscriptions.show_current,
         answer=subscriptions.CurrentSubscription,
+        refuses=frozenset({403, 404}),
     ),
     Route(
-        "GET", "/api/v1/entitlements", _CUSTOMERS, entitlements.show, answer=entitlements.EntitlementsAnswer
+        "GET",
+        "/api/v1/entitlements",
+        _CUSTOMERS,
+        entitlements.show,
+        answer=entitlements.EntitlementsAnswer,
+        refuses=frozenset({403}),
     ),
     *(
-        Route("GET", path, _CUSTOMERS, wallet.show, answer=wallet.Wallet, scope=wallet.SCOPE)
+        Route(
+            "GET",
+            path,
+            _CUSTOMERS,
+            wallet.show,
+            answer=wallet.Wallet,
+            refuses=frozenset({403, 404}),
+            scope=wallet.SCOPE,
+        )
         for path in ("/api/card/wallet", "/wallet")
     ),
     Route(
@@ -293,7 +343,7 @@ CONSOLE = (
     _page("/console/balances/{id}", pages.show_balances, ("cursor",)),
 )
 
-ROUTES: tuple[Route, ...] = (*PORT, *AUDIT, *OPERATIONS, *CATALOGUE, *CUSTOMERS, *CONSOLE)
+ROUTES: tuple[Route, ...] = (*PORT, *AUDIT, *OPERATIONS, *CATALOGUE, *CARDS, *CUSTOMERS, *CONSOLE)
 
 CROSS_ORIGIN_PATHS = frozenset(route.path for route in ROUTES if route.method == "OPTIONS")
 """Paths that pages of other origins may call: those with a preflight."""

@@ -81,4 +81,40 @@ class ReversalEnded(Struct, frozen=True):
         return (transfer_key(self.transfer_id),)
 
 
-Command = OrderPlaced | PlanSubscribed | RefundRequested | RefundCallEnded | ReversalEnded
+class CreditsSpent(Struct, frozen=True):
+    """An account has used up credits, which were held for this: it is a fact, and no wish any more."""
+
+    source: str
+    spend_id: str
+    account_id: str
+    credits: int
+    reason: str | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """None: no subject changes, money moves."""
+        return ()
+
+
+class PaymentRefused(Struct, frozen=True):
+    """The PSP will not open the payment of what was agreed under the key `claim`; `reason` is a code."""
+
+    source: str
+    claim: str
+    reason: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The order or the subscription."""
+        return (self.claim,)
+
+
+Command = (
+    OrderPlaced
+    | PlanSubscribed
+    | PaymentRefused
+    | RefundRequested
+    | RefundCallEnded
+    | ReversalEnded
+    | CreditsSpent
+)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from billing.commands import CreditsSpent
 from billing.decision import (
+    CREDITS_SPENT,
     Decision,
     Settled,
     Transition,
@@ -95,6 +97,12 @@ def top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
     ended = replace(known, status=fact.status, version=known.version + 1)
     transition = walk(CHECKOUT_SESSION, known.id, ended.version, known.status, ended.status)
     return Decision("applied", subjects=(ended,), transitions=(transition,))
+
+
+def spent(fact: CreditsSpent) -> Decision:
+    """Credits were used up: post them. Whether there were enough was decided when this was said."""
+    movement = move_credits("spend", fact.spend_id, fact.account_id, -fact.credits, against=CREDITS_SPENT)
+    return Decision("applied", movements=(movement,))
 
 
 def settle(

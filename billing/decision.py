@@ -15,7 +15,9 @@ CREDIT = "credit"
 SYSTEM_PREFIX = "system:"
 """Accounts of the house begin with this; no customer's may."""
 CREDITS_ISSUED = f"{SYSTEM_PREFIX}credits_issued"
-"""The house's side of every credit posting: minus what customers hold."""
+"""Minus the credits that customers were ever given: what they hold, and what they have used up."""
+CREDITS_SPENT = f"{SYSTEM_PREFIX}credits_spent"
+"""What customers have used up."""
 PSP_CLEARING = f"{SYSTEM_PREFIX}psp_clearing"
 """What PSPs hold for us, below zero: buyers' payments came in there, refunds and transfers went out."""
 PLATFORM_FEES = f"{SYSTEM_PREFIX}platform_fees"
@@ -32,6 +34,7 @@ MOVEMENTS = (
     "sale_reversal",
     "transfer",
     "transfer_reversal",
+    "spend",
 )
 
 ALERTS = ("ambiguous_order", "unseen_api_version", "unknown_value")
@@ -79,10 +82,17 @@ def move(
 
 
 def move_credits(
-    movement: str, money_object: str, account_id: str, amount: int, moved_at: int = 0
+    movement: str,
+    money_object: str,
+    account_id: str,
+    amount: int,
+    moved_at: int = 0,
+    against: str = CREDITS_ISSUED,
 ) -> Movement:
-    """A movement of `amount` credits to (or, below zero, from) a customer's account."""
-    legs = (Leg(account_id, CREDIT, amount), Leg(CREDITS_ISSUED, CREDIT, -amount))
+    """A movement of `amount` credits to (or, below zero, from) a customer's account, `against` one of the
+    house's.
+    """
+    legs = (Leg(account_id, CREDIT, amount), Leg(against, CREDIT, -amount))
     return Movement(movement, money_object, legs, moved_at)
 
 

@@ -26,6 +26,7 @@ ORDER = Machine(
         Edge(None, "cancelled", "payment_canceled"),
         Edge("pending", "pending", "payment_opened"),
         Edge("pending", "failed", "payment_failed"),
+        Edge("pending", "failed", "payment_refused"),  # the PSP would not even open one
         Edge("pending", "completed", "payment_succeeded"),
         Edge("pending", "cancelled", "payment_canceled"),
         Edge("failed", "failed", "payment_failed"),  # another payment of the same order

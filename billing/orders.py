@@ -36,11 +36,17 @@ ORDER_WAIT_S = 3 * 86_400.0
 
 
 def settle(
-    before: Order | None, after: Order, step: Transition | None = None, what: str = "", moved_at: int = 0
+    before: Order | None,
+    after: Order,
+    step: Transition | None = None,
+    what: str = "",
+    moved_at: int = 0,
+    rule: str | None = None,
 ) -> Settled[Order]:
     """What a change of payment, refunds, disputes or transfers means for the whole order.
 
-    `step` is the journal entry of the refund or dispute (`what`) that changed, `moved_at` as of `Movement`.
+    `step` is the journal entry of the refund or dispute (`what`) that changed, `moved_at` as of `Movement`,
+    `rule` under which the order itself moves where the table lists several.
     """
     transitions: list[Transition] = []
     movements = [_sale(before, after)]
@@ -50,7 +56,7 @@ def settle(
         transitions.append(replace(step, money_before=money_before, money_after=money_after))
         movements.append(_reversal(after, step.object_id, what, moved_at))
     after = replace(after, reversed_minor=after.due_reversed_minor)
-    after, order_steps = _order_steps(before, after, step)
+    after, order_steps = _order_steps(before, after, step, rule)
     after, licence_steps = _licence_steps(after)
     after, transfer_steps, calls = _transfer_steps(after)
     moved = tuple(movement for movement in movements if movement is not None)
@@ -89,13 +95,12 @@ def _reversal(after: Order, money_object: str, what: str, moved_at: int) -> Move
 
 
 def _order_steps(
-    before: Order | None, after: Order, step: Transition | None
+    before: Order | None, after: Order, step: Transition | None, wanted: str | None
 ) -> tuple[Order, tuple[Transition, ...]]:
     due = after.due_status
     if before is not None and before.status == due and _payment_of(before) == _payment_of(after):
         return after, ()
     after = replace(after, status=due, version=before.version + 1 if before is not None else 1)
-    wanted = None
     if after.payment_status == "reversed" and before is not None and before.is_paid:
         wanted = "payment_reversed"
     elif step is not None and step.to_state == "succeeded" and due == "completed":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from billing import orders
-from billing.commands import OrderPlaced, PlanSubscribed
+from billing.commands import OrderPlaced, PaymentRefused, PlanSubscribed
 from billing.decision import Decision, Transition, ignored, parked, quarantined, superseded
 from billing.facts import Cause, PaymentReported
 from billing.keys import payment_key
@@ -38,6 +38,18 @@ def placed(fact: OrderPlaced | PlanSubscribed, book: Book, cause: Cause) -> Deci
     if fact.payment_id is None or not _is_news(fact.payment_id, "pending", known):
         return superseded("already_placed")
     return _changed(known, replace(known, payment_id=fact.payment_id))
+
+
+def payment_refused(fact: PaymentRefused, book: Book, cause: Cause) -> Decision:
+    """The PSP will open no payment: what was agreed has failed, unless a payment has moved meanwhile. Should
+    one succeed after all, that revives it like any late success.
+    """
+    known = _find(book, cause.source, fact.keys)
+    if known is None:
+        return quarantined("unknown_agreement", f"{fact.claim} is not known")
+    if known.payment_status != "pending":
+        return superseded("payment_known")
+    return _changed(known, replace(known, payment_status="failed"), "payment_refused")
 
 
 def payment_reported(fact: PaymentReported, book: Book, cause: Cause, waited: bool) -> Decision:
@@ -84,15 +96,15 @@ def _new(source: str, terms: Terms) -> Payable:
     return PlanSubscription(source, terms, None, "pending")
 
 
-def _changed(before: Payable | None, after: Payable) -> Decision:
+def _changed(before: Payable | None, after: Payable, rule: str | None = None) -> Decision:
     if isinstance(after, Order):
         assert before is None or isinstance(before, Order)
-        return orders.applied(orders.settle(before, after))
+        return orders.applied(orders.settle(before, after, rule=rule))
     assert before is None or isinstance(before, PlanSubscription)
-    return _plan_changed(before, after)
+    return _plan_changed(before, after, rule)
 
 
-def _plan_changed(before: PlanSubscription | None, after: PlanSubscription) -> Decision:
+def _plan_changed(before: PlanSubscription | None, after: PlanSubscription, rule: str | None) -> Decision:
     """The subscription and the invoice of its payment move together, each with its own journal."""
     if before is None:
         return _billed(None, after, walk(SUBSCRIPTION, after.id, 1, None, after.status))
@@ -102,7 +114,7 @@ def _plan_changed(before: PlanSubscription | None, after: PlanSubscription) -> D
         same = (after.id, after.version, before.status, after.status, "payment_noted", None, None)
         step = Transition(SUBSCRIPTION.name, *same)
     else:
-        step = walk(SUBSCRIPTION, after.id, after.version, before.status, after.status)
+        step = walk(SUBSCRIPTION, after.id, after.version, before.status, after.status, rule)
     return _billed(before, after, step)
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 from billing import credits, mirror, orders, payments, reversal
 from billing.commands import (
     Command,
+    CreditsSpent,
     OrderPlaced,
+    PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
@@ -63,6 +65,10 @@ def _command(fact: Command, book: Book, cause: Cause) -> Decision:
     match fact:
         case OrderPlaced() | PlanSubscribed():
             return payments.placed(fact, book, cause)
+        case PaymentRefused():
+            return payments.payment_refused(fact, book, cause)
+        case CreditsSpent():
+            return credits.spent(fact)
         case RefundRequested():
             return orders.refund_requested(fact, book, cause)
         case RefundCallEnded():

@@ -34,6 +34,7 @@ SUBSCRIPTION = Machine(
         Edge("pending_payment", "active", "payment_succeeded"),
         Edge("pending_payment", "trialing", "trial_started"),
         Edge("pending_payment", "expired", "payment_failed"),
+        Edge("pending_payment", "expired", "payment_refused"),  # the PSP would not even open one
         Edge("pending_payment", "canceled", "canceled"),
         Edge("trialing", "active", "trial_ended"),
         Edge("trialing", "past_due", "payment_failed"),

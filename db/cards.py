@@ -5,8 +5,10 @@ ever in them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from uuid import UUID
+
+import asyncpg
 
 from db.pool import type_connection
 from db.queries import Queries
@@ -20,6 +22,33 @@ class Holder:
 
     panda_id: str | None
     card_id: str | None
+
+
+class TakenError(Exception):
+    """Another credential has this account, or this customer of the card processor."""
+
+
+class UnknownCredentialError(Exception):
+    """There is no such credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A customer as known to the card processor."""
+
+    id: str
+    account_id: str
+    panda_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card of a credential; `id` is the processor's."""
+
+    id: str
+    credential_id: str
+    status: str
+    last_four: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +78,37 @@ class SeedCard:
 
 async def read_holder(connection: type_connection, account_id: str) -> Holder | None:
     """The customer's credential and card; None where the customer has no credential."""
-    credential = await connection.fetchrow(CARDS.read_credential, account_id)
+    credential = await connection.fetchrow(CARDS.read_credential_of_account, account_id)
     if credential is None:
         return None
     return Holder(credential["panda_id"], await connection.fetchval(CARDS.read_usable_card, credential["id"]))
+
+
+async def put_credential(connection: type_connection, credential: Credential) -> None:
+    """Put a credential as it shall be. Raises TakenError, and then nothing has changed."""
+    try:
+        await connection.execute(CARDS.put_credential, *astuple(credential))
+    except asyncpg.UniqueViolationError:
+        raise TakenError from None
+
+
+async def read_credential(connection: type_connection, credential_id: str) -> Credential | None:
+    """A credential by its own id."""
+    row = await connection.fetchrow(CARDS.read_credential, credential_id)
+    return None if row is None else Credential(*row)
+
+
+async def put_card(connection: type_connection, card: Card) -> None:
+    """Put a card as it shall be. Raises UnknownCredentialError."""
+    try:
+        await connection.execute(CARDS.put_card, *astuple(card))
+    except asyncpg.ForeignKeyViolationError:
+        raise UnknownCredentialError from None
+
+
+async def list_cards(connection: type_connection, credential_id: str) -> list[Card]:
+    """The cards of a credential, the oldest first."""
+    return [Card(*row) for row in await connection.fetch(CARDS.list_cards, credential_id)]
 
 
 async def read_virtual_card(connection: type_connection, card_id: UUID) -> VirtualCard | None:

@@ -35,16 +35,17 @@ async def claim(
     connection: type_connection, caller: str, key: str, request_sha256: bytes, lease_s: float
 ) -> Claim | Standing:
     """Take the key for `lease_s` seconds, or tell what stands there."""
-    row = await connection.fetchrow(IDEMPOTENCY.claim_key, caller, key, request_sha256, lease_s)
-    if row is not None:
-        return Claim(caller, key, row["operation_id"], row["attempt"])
-    found = await connection.fetchrow(IDEMPOTENCY.read_key, caller, key)
-    assert found is not None, "keys are never deleted"
-    return Standing(*found)
+    while True:
+        row = await connection.fetchrow(IDEMPOTENCY.claim_key, caller, key, request_sha256, lease_s)
+        if row is not None:
+            return Claim(caller, key, row["operation_id"], row["attempt"])
+        found = await connection.fetchrow(IDEMPOTENCY.read_key, caller, key)
+        if found is not None:  # else retention has just taken it: it can be claimed
+            return Standing(*found)
 
 
 async def answer(connection: type_connection, claim: Claim, status: int, body: bytes) -> None:
-    """Keep the answer for good; one that comes after another attempt has taken over is dropped."""
+    """Keep the answer as long as its key; one that comes after another attempt has taken over is dropped."""
     await connection.execute(IDEMPOTENCY.answer_key, claim.caller, claim.key, claim.attempt, status, body)
 
 

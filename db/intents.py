@@ -27,9 +27,14 @@ async def append_once(connection: type_connection, delivery: Delivery) -> None:
     told no must not find it done later.
     """
     assert delivery.event_id is not None, "an event of ours has an id"
-    await connection.execute(INTENTS.hold_event_id, delivery.source, delivery.event_id)
-    if await outcome(connection, delivery.source, delivery.event_id) is None:
+    if await is_unsaid(connection, delivery.source, delivery.event_id):
         await events.append(connection, [delivery])
+
+
+async def is_unsaid(connection: type_connection, source: str, event_id: str) -> bool:
+    """Whether no event of this id was appended; until the caller's transaction ends nobody else does it."""
+    await connection.execute(INTENTS.hold_event_id, source, event_id)
+    return await outcome(connection, source, event_id) is None
 
 
 async def outcome(connection: type_connection, source: str, event_id: str) -> Outcome | None:

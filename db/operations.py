@@ -54,6 +54,12 @@ async def drop_partitions(connection: type_connection, keep_from: date) -> int:
     return int(await connection.fetchval(OPERATIONS.drop_partitions, keep_from))
 
 
+async def delete_expired_keys(connection: type_connection, before: datetime, rows_max: int) -> int:
+    """Delete one batch of idempotency keys that are older; returns how many."""
+    status = await connection.execute(OPERATIONS.delete_expired_keys, before, rows_max)
+    return int(status.rpartition(" ")[2])
+
+
 async def delete_expired_tail(connection: type_connection, before: datetime, rows_max: int) -> int:
     """Delete one batch of expired rows that no dropped partition took; returns how many."""
     status = await connection.execute(OPERATIONS.delete_expired_tail, before, rows_max)

@@ -42,6 +42,15 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Spend:
+    """A posted spend; `balance` are the account's credits at the moment of asking."""
+
+    transaction_id: int
+    posted_at: datetime
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A place in an account's postings, newest first: everything after this one is still to come."""
 
@@ -98,6 +107,21 @@ async def grant_usdc(
         raise BalanceTooLargeError from None
     assert row is not None, "the function returns its row or raises"
     return Grant(*row)
+
+
+async def hold_credits(connection: type_connection, spend_id: str, account_id: str, credits: int) -> bool:
+    """Hold credits for a spend that the caller says in the same transaction; False: there are not so many.
+
+    The account's balance is locked until that transaction ends, so it must be short.
+    """
+    return bool(await connection.fetchval(PURSE.hold_credits, spend_id, account_id, credits))
+
+
+async def read_spend(connection: type_connection, source: str, spend_id: str, account_id: str) -> Spend:
+    """What became of a spend that the workers have applied."""
+    row = await connection.fetchrow(PURSE.read_spend, source, spend_id, account_id)
+    assert row is not None, "an applied spend is posted"
+    return Spend(*row)
 
 
 async def list_postings(

@@ -15,12 +15,15 @@ SHOP = Queries("shop.sql")
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order as it stands; `source` is the PSP in whose namespace its payment lives."""
+    """An order as it stands; `source` is the PSP in whose namespace its payment lives, `reason` the rule of
+    its last step.
+    """
 
     source: str
     terms: OrderTerms
     payment_id: str | None
     status: str
+    reason: str
     created_at: datetime
     completed_at: datetime | None
 
@@ -81,7 +84,13 @@ async def read_order(connection: type_connection, order_id: str) -> OrderRow | N
         tuple(row["licences"]),
     )
     return OrderRow(
-        row["source"], terms, row["payment_id"], row["status"], row["created_at"], row["completed_at"]
+        row["source"],
+        terms,
+        row["payment_id"],
+        row["status"],
+        row["reason"],
+        row["created_at"],
+        row["completed_at"],
     )
 
 

@@ -13,11 +13,16 @@ from billing.terms import OrderTerms, PlanTerms, Terms
 
 
 class PaymentRefusedError(Exception):
-    """The PSP will not open this payment, now or later; `kind` is a type or code, safe to store and log."""
+    """The PSP refuses; `kind` is a type or code, safe to store and log.
 
-    def __init__(self, kind: str) -> None:
+    `is_final`: it is about this payment, which will never be opened. Else it is about our key or our
+    question, and what was agreed still stands.
+    """
+
+    def __init__(self, kind: str, is_final: bool) -> None:
         super().__init__(kind)
         self.kind = kind
+        self.is_final = is_final
 
 
 class PaymentUnavailableError(Exception):

@@ -59,11 +59,12 @@ GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscri
 GRANT INSERT, UPDATE, DELETE ON process_heartbeat TO sluice_worker, sluice_reconciler, sluice_api;
 GRANT EXECUTE ON FUNCTION webhook_log_make_partitions(integer), rollup_step(interval, integer) TO sluice_worker;
 
--- Retention removes payloads, and what was counted of them, and nothing else.
+-- Retention removes payloads, what was counted of them, and answers under idempotency keys, and nothing else.
 GRANT SELECT (id, received_at), DELETE ON webhook_log TO sluice_retention;
 GRANT SELECT (minute), DELETE ON delivery_minute, wait_minute TO sluice_retention;
 GRANT SELECT (log_id, state) ON webhook_event TO sluice_retention;
 GRANT EXECUTE ON FUNCTION webhook_log_drop_partitions(date) TO sluice_retention;
+GRANT SELECT (caller, key, created_at, state, leased_until), DELETE ON idempotency_key TO sluice_retention;
 
 -- The reconciler reads, writes its own records, and repairs by appending to the log.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO sluice_reconciler, sluice_api;
@@ -79,16 +80,20 @@ GRANT INSERT (account_id, unit) ON balance TO sluice_api;
 GRANT SELECT, INSERT, UPDATE ON outbox_effect TO sluice_worker;
 GRANT SELECT ON seller_transfer TO sluice_worker;
 
--- Of money the API moves nothing but what these two functions do; it remembers what it has answered under a key, and
--- when it handed out a token for a card of a developer's own stack.
+-- Of money the API moves nothing but what these functions do; it remembers what it has answered under a key, and
+-- when it handed out a token for a card of a developer's own stack. Whose card is whose it is told by operators.
 REVOKE EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION hold_credits(text, text, bigint) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION credit_hold_end() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text),
-    grant_usdc(uuid, text, bigint, text) TO sluice_api;
+    grant_usdc(uuid, text, bigint, text), hold_credits(text, text, bigint) TO sluice_api;
 GRANT INSERT (caller, key, request_sha256, leased_until),
       UPDATE (state, attempt, leased_until, status, body, answered_at)
     ON idempotency_key TO sluice_api;
 GRANT UPDATE (token_sha256, token_expires_at) ON virtual_card TO sluice_api;
+GRANT INSERT (id, account_id, panda_id), UPDATE (account_id, panda_id) ON credential TO sluice_api;
+GRANT INSERT (id, credential_id, status, last_four), UPDATE (credential_id, status, last_four) ON card TO sluice_api;
 REVOKE SELECT ON idempotency_key, credential, card, virtual_card FROM sluice_reconciler;
 
 -- An operator's commands: ask for a run, close an alert, take one quarantined event off the list.

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from db import events, operations, pool, rollup
-from db.pool import type_pool
+from db.pool import type_connection, type_pool
 from runtime import clock, limits, process
 from runtime.settings import Settings
 from workers.drain import Drainer
@@ -41,15 +42,17 @@ class Sweep:
 
 
 class Retention:
-    """Makes partitions ahead and removes payloads that have had their time; dedupe keys stay."""
+    """Makes partitions ahead; removes payloads and idempotency keys that have had their time. Dedupe keys of
+    events stay.
+    """
 
     def __init__(self, settings: Settings, connections: type_pool) -> None:
         self._settings = settings
         self._connections = connections
 
     async def run_once(self, now: datetime | None = None) -> Counter[str]:
-        """One round at `now` (default: the present); returns partitions made and dropped, and rows
-        deleted.
+        """One round at `now` (default: the present); returns partitions made and dropped, and rows and
+        idempotency keys deleted.
         """
         now = now or clock.now()
         async with self._connections.acquire(timeout=limits.pool_acquire_s) as connection:
@@ -61,13 +64,25 @@ class Retention:
                 hour=0, minute=0, second=0, microsecond=0
             )
             dropped = await operations.drop_partitions(retiring, keep_from.date())
-            deleted = 0
-            while batch := await operations.delete_expired_tail(
-                retiring, keep_from, limits.retention_batch_rows
-            ):
-                deleted += batch
-                await asyncio.sleep(limits.retention_pause_s)
+            deleted = await _in_batches(operations.delete_expired_tail, retiring, keep_from)
+            keys_from = now - timedelta(days=limits.idempotency_key_days)
+            keys = await _in_batches(operations.delete_expired_keys, retiring, keys_from)
             await rollup.forget(retiring, keep_from)
         finally:
             await retiring.close()
-        return +Counter(partitions_made=made, partitions_dropped=dropped, rows_deleted=deleted)
+        return +Counter(
+            partitions_made=made, partitions_dropped=dropped, rows_deleted=deleted, keys_deleted=keys
+        )
+
+
+async def _in_batches(
+    delete: Callable[[type_connection, datetime, int], Awaitable[int]],
+    connection: type_connection,
+    before: datetime,
+) -> int:
+    """Delete until nothing is left, with a pause after each batch so that others get on; returns how many."""
+    deleted = 0
+    while batch := await delete(connection, before, limits.retention_batch_rows):
+        deleted += batch
+        await asyncio.sleep(limits.retention_pause_s)
+    return deleted

@@ -21,6 +21,7 @@ KINDS = {
 MOVEMENTS = {
     "topup": "Credits bought and paid for",
     "grant": "Granted by hand",
+    "spend": "Used up",
     "refund_clawback": "Taken back, because the payment was refunded",
     "refund_give_back": "Given back, because the refund failed",
     "dispute_clawback": "Taken back, because the payment is disputed",

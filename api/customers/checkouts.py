@@ -16,12 +16,17 @@ from api.idempotency import OPERATION
 from api.world import CALLER, REQUEST_ID, WORLD
 from db import purse
 from db.purse import OwnCheckout
+from psp.stripe import retried
 from psp.stripe.client import SOURCE, OpenedCheckout, StripeCallError, TopUp
-from runtime import telemetry
+from runtime import clock, telemetry
 
 CREDITS_MAX = 1_000_000
 """Of one purchase (contract): ten thousand dollars, and within what a PSP charges at once."""
 _CURRENCY = "usd"
+_LOST_S_MAX = 900 + retried.CLOCKS_DIFFER_S
+"""How long a session is looked for whose answer was lost: a customer tries again within minutes, and a page
+that nobody was shown costs nothing.
+"""
 
 
 class OpenSession(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,13 +59,9 @@ async def open_session(request: web.Request) -> web.Response:
     world, asked, caller = request.app[WORLD], bodies.of(request, OpenSession), request[CALLER]
     account_id = _account(caller, asked.accountId)
     fee_cents = world.fee.fee_cents(asked.credits)
-    # The connection is asked for after Stripe has answered: none is held across the call.
     opened = await _open(request, TopUp(account_id, asked.credits, fee_cents, asked.successUrl))
     if opened.url is None:
         raise _bad_gateway("The payment provider opened no page")
-    own = OwnCheckout(SOURCE, opened.id, account_id, asked.credits, asked.credits + fee_cents, _CURRENCY)
-    async with world.connection() as connection:
-        await purse.open_own_checkout(connection, own, caller.name)
     return json_answer(OpenedSession(opened.id, opened.url))
 
 
@@ -76,16 +77,39 @@ def _account(caller: Caller, named: str | None) -> str:
 
 
 async def _open(request: web.Request, top_up: TopUp) -> OpenedCheckout:
+    """A session at Stripe, remembered as ours. Raises ApiError 502 or 503."""
     stripe = request.app[WORLD].stripe
     if stripe is None:
         raise ApiError(503, "PROVIDER_NOT_CONFIGURED", "No payment provider is configured")
+
+    async def make(key: str) -> OpenedCheckout:
+        opened = await stripe.open_checkout(top_up, key)
+        if opened.url is not None:
+            await _remember(request, top_up, opened)
+        return opened
+
+    async def find() -> OpenedCheckout | None:
+        """One that nobody was told of: such a top-up's like any other, and nobody else's any more."""
+        for lost in await stripe.open_checkouts(top_up, clock.now_unix_s() - _LOST_S_MAX):
+            if await _remember(request, top_up, lost):
+                return lost
+        return None
+
     try:
-        return await stripe.open_checkout(top_up, str(request[OPERATION]))
+        return await retried.made(make, find, str(request[OPERATION]))
     except StripeCallError as error:
         _tell(request, error.kind)
         if error.hopeless:
             raise _bad_gateway("The payment provider refused the request") from None
         raise errors.unavailable("The payment provider does not answer; try again") from None
+
+
+async def _remember(request: web.Request, top_up: TopUp, opened: OpenedCheckout) -> bool:
+    """Keep a session as ours; False where it is kept already. No connection is held across Stripe's calls."""
+    amount = top_up.credits + top_up.fee_cents
+    own = OwnCheckout(SOURCE, opened.id, top_up.account_id, top_up.credits, amount, _CURRENCY)
+    async with request.app[WORLD].connection() as connection:
+        return await purse.open_own_checkout(connection, own, request[CALLER].name)
 
 
 def _bad_gateway(message: str) -> ApiError:

@@ -49,10 +49,11 @@ class RefundAnswer(msgspec.Struct):
 
 
 class OrderAnswer(msgspec.Struct):
-    """An order as it stands."""
+    """An order as it stands; `reason` is the rule that its last step went by, as its history has it."""
 
     id: str
     status: str
+    reason: str
     provider: str
     payment_id: str | None
     buyer_id: str
@@ -101,6 +102,8 @@ async def place(request: web.Request) -> web.Response:
         await intents.say(request, command, terms.key, order_id)
         order = await _read(request, order_id)
         assert order is not None, "the workers have applied it"
+    if order.status == "failed":
+        await paying.refuse_again(request, order.terms)
     payments = paying.provider(request, order.source, NO_PROVIDER)
     opened = await paying.open_payment(request, payments, order.terms, order.payment_id, order.created_at)
     answer = await _answer(request, order_id)
@@ -193,6 +196,7 @@ async def _answer(request: web.Request, order_id: str) -> OrderAnswer:
     return OrderAnswer(
         id=order.terms.id,
         status=order.status,
+        reason=order.reason,
         provider=order.source,
         payment_id=order.payment_id,
         buyer_id=order.terms.buyer_id,

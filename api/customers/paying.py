@@ -1,6 +1,7 @@
 """Opens the payment of an order or a subscription at its provider, once both are committed; never before.
 
-No connection is held while the provider is asked. What it answers is said in the log like anything else.
+No connection is held while the provider is asked. What it answers is said in the log like anything else: the
+payment that it has opened, or that it will open none.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from aiohttp import web
 from api import errors, intents
 from api.errors import ApiError
 from api.world import REQUEST_ID, WORLD
-from billing.commands import OrderPlaced, PlanSubscribed
+from billing.commands import OrderPlaced, PaymentRefused, PlanSubscribed
 from billing.terms import OrderTerms, Terms
+from db import intents as rows
 from psp.payments import OpenedPayment, PaymentRefusedError, Payments, PaymentUnavailableError
+from psp.sluice import commands
 from runtime import telemetry
 
 _OPEN_S_MAX = 18.0
@@ -41,7 +44,10 @@ async def open_payment(
             opened = await payments.open(terms, known_id, int(placed_at.timestamp()))
     except PaymentRefusedError as error:
         _tell(request, payments, error.kind)
-        raise ApiError(502, "PROVIDER_ERROR", "The payment provider refused the request") from None
+        if error.is_final:
+            command = PaymentRefused(payments.source, terms.key, error.kind)
+            await intents.say(request, command, _refusal(terms), terms.id)
+        raise _refused() from None
     except (PaymentUnavailableError, TimeoutError) as error:
         _tell(request, payments, error.kind if isinstance(error, PaymentUnavailableError) else "TimeoutError")
         raise errors.unavailable("The payment provider does not answer; try again") from None
@@ -50,6 +56,21 @@ async def open_payment(
             request, placed(payments.source, opened.id, terms), f"{terms.key}:payment", terms.id
         )
     return opened
+
+
+async def refuse_again(request: web.Request, terms: Terms) -> None:
+    """Raises ApiError 502 where the provider has refused this payment for good; it is not asked again."""
+    async with request.app[WORLD].connection() as connection:
+        if await rows.outcome(connection, commands.SOURCE, _refusal(terms)) is not None:
+            raise _refused()
+
+
+def _refusal(terms: Terms) -> str:
+    return f"{terms.key}:refused"
+
+
+def _refused() -> ApiError:
+    return ApiError(502, "PROVIDER_ERROR", "The payment provider refused the request")
 
 
 def placed(source: str, payment_id: str | None, terms: Terms) -> OrderPlaced | PlanSubscribed:

@@ -81,6 +81,8 @@ async def subscribe(request: web.Request) -> web.Response:
         await intents.outcome(request, event_id)
         found = await _find(request, subscription_id)
         assert found is not None, "the workers have applied it"
+    if found.status == "expired":
+        await paying.refuse_again(request, found.terms(request[CALLER].name))
     opened = await _open_payment(request, found) if found.status == _PENDING else None
     return json_answer(await _subscribed(request, found, opened), status=201)
 

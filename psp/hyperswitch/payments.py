@@ -37,7 +37,7 @@ class HyperswitchPayments:
             )
             secret = msgspec.json.decode(opened.body, type=_Payment).client_secret
         except HyperswitchRefusedError as error:
-            raise PaymentRefusedError(error.code or error.kind) from None
+            raise PaymentRefusedError(error.code or error.kind, is_final=True) from None
         except HyperswitchCallError as error:
             raise PaymentUnavailableError(error.kind) from None
         except msgspec.DecodeError as error:

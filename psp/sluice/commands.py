@@ -13,7 +13,9 @@ import msgspec
 
 from billing.commands import (
     Command,
+    CreditsSpent,
     OrderPlaced,
+    PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
@@ -47,6 +49,10 @@ def _said(command: Command) -> tuple[str, dict[str, Any]]:
             return "order.placed", data
         case PlanSubscribed():
             return "plan.subscribed", data
+        case PaymentRefused():
+            return "payment.refused", data
+        case CreditsSpent():
+            return "credits.spent", data
         case RefundRequested():
             return "refund.requested", data
         case RefundCallEnded():

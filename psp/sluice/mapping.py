@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from billing.commands import OrderPlaced, PlanSubscribed, RefundCallEnded, RefundRequested, ReversalEnded
+from billing.commands import (
+    CreditsSpent,
+    OrderPlaced,
+    PaymentRefused,
+    PlanSubscribed,
+    RefundCallEnded,
+    RefundRequested,
+    ReversalEnded,
+)
 from billing.decision import SYSTEM_PREFIX
 from billing.facts import Fact
 from billing.terms import OrderTerms, PlanTerms
@@ -68,6 +76,20 @@ def _plan_subscribed(data: Fields) -> Fact:
     return PlanSubscribed(data.text("source"), data.text_or_none("payment_id"), plan)
 
 
+def _payment_refused(data: Fields) -> Fact:
+    data.nothing_but("source", "claim", "reason")
+    return PaymentRefused(data.text("source"), data.text("claim"), data.text("reason"))
+
+
+def _credits_spent(data: Fields) -> Fact:
+    data.nothing_but("source", "spend_id", "account_id", "credits", "reason")
+    spent = data.amount("credits")
+    if spent == 0:
+        raise BadShapeError(data.path("credits"), "is zero")
+    account_id, reason = _account(data, "account_id"), data.text_or_none("reason")
+    return CreditsSpent(data.text("source"), data.text("spend_id"), account_id, spent, reason)
+
+
 def _refund_requested(data: Fields) -> Fact:
     data.nothing_but("source", "order_id", "refund_id", "amount_minor")
     amount = data.amount_or_none("amount_minor")
@@ -109,6 +131,8 @@ def _account(fields: Fields, name: str) -> str:
 _MAPPINGS: dict[str, Callable[[Fields], Fact]] = {
     "order.placed": _order_placed,
     "plan.subscribed": _plan_subscribed,
+    "payment.refused": _payment_refused,
+    "credits.spent": _credits_spent,
     "refund.requested": _refund_requested,
     "refund.accepted": _refund_accepted,
     "refund.refused": _refund_refused,

@@ -63,6 +63,11 @@ class TopUp:
     fee_cents: int
     success_url: str
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What its session and its payment carry, so that their events say what they are about."""
+        return {"accountId": self.account_id, "credits": str(self.credits), "purpose": "credits_topup"}
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedCheckout:
@@ -75,6 +80,8 @@ class OpenedCheckout:
 class _Opened(msgspec.Struct):
     id: str
     url: str | None = None
+    success_url: str | None = None
+    metadata: dict[str, str] | None = None
 
 
 class _Page(msgspec.Struct):
@@ -219,11 +226,7 @@ class StripeApi:
         https://docs.stripe.com/api/checkout/sessions/create
         """
         # Refunds and disputes name the payment and not the session, so both carry what they are about.
-        metadata = {
-            "accountId": top_up.account_id,
-            "credits": str(top_up.credits),
-            "purpose": "credits_topup",
-        }
+        metadata = top_up.metadata
         lines = [_line("Credits", 1, top_up.credits)]
         if top_up.fee_cents:
             lines.append(_line("Processing fee", top_up.fee_cents, 1))
@@ -242,6 +245,22 @@ class StripeApi:
         except msgspec.DecodeError as error:
             raise StripeCallError(error) from None
         return OpenedCheckout(opened.id, opened.url)
+
+    async def open_checkouts(self, top_up: TopUp, created_from: int) -> list[OpenedCheckout]:
+        """The sessions for such a top-up that were opened since then (unix seconds) and can be paid, oldest
+        first. Raises StripeCallError. Source: https://docs.stripe.com/api/checkout/sessions/list
+        """
+        listed = await self._all("/v1/checkout/sessions", {"created[gte]": created_from})
+        try:
+            found = [msgspec.json.decode(raw, type=_Opened) for raw in reversed(listed)]
+        except msgspec.DecodeError as error:
+            raise StripeCallError(error) from None
+        wanted = (top_up.success_url, top_up.metadata)
+        return [
+            OpenedCheckout(one.id, one.url)
+            for one in found
+            if one.url is not None and (one.success_url, one.metadata) == wanted
+        ]
 
 
 def _header(error: stripe.StripeError, wanted: str) -> str | None:

@@ -1,8 +1,27 @@
--- Cards: what the wallet and the developers' endpoints read, and what seeds a developer's stack.
+-- Cards: what operators put in, what the wallet and the developers' endpoints read, and what seeds a developer's stack.
 
--- name: read_credential
+-- name: read_credential_of_account
 -- The customer's credential.
 SELECT id, panda_id FROM credential WHERE account_id = $1;
+
+-- name: put_credential
+-- Puts a credential as it shall be.
+INSERT INTO credential (id, account_id, panda_id) VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET account_id = excluded.account_id, panda_id = excluded.panda_id;
+
+-- name: read_credential
+-- A credential by its own id.
+SELECT id, account_id, panda_id FROM credential WHERE id = $1;
+
+-- name: put_card
+-- Puts a card as it shall be.
+INSERT INTO card (id, credential_id, status, last_four) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE
+SET credential_id = excluded.credential_id, status = excluded.status, last_four = excluded.last_four;
+
+-- name: list_cards
+-- The cards of a credential, the oldest first.
+SELECT id, credential_id, status, last_four FROM card WHERE credential_id = $1 ORDER BY created_at, id;
 
 -- name: read_usable_card
 -- The first card that can be put into a wallet.

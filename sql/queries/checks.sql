@@ -181,12 +181,13 @@ WHERE NOT EXISTS (
       AND t.log_id IS NOT NULL);
 
 -- name: movements_have_their_object
--- I17: nothing moved without an order, refund, dispute or transfer that wants it.
+-- I17: nothing moved without an order, refund, dispute or transfer that wants it; what was spent is held no longer.
 SELECT t.id FROM ledger_transaction t
 WHERE CASE
     WHEN t.movement = 'sale' THEN NOT EXISTS (
         SELECT FROM orders o
         WHERE o.source = t.source AND o.id = t.money_object AND o.payment_status IN ('succeeded', 'reversed'))
+    WHEN t.movement = 'spend' THEN t.log_id IS NULL OR EXISTS (SELECT FROM credit_hold h WHERE h.spend_id = t.money_object)
     WHEN t.movement = 'sale_reversal' THEN NOT EXISTS (
         SELECT FROM orders o
         WHERE o.source = t.source AND o.id = t.money_object AND o.payment_status = 'reversed')

@@ -59,6 +59,15 @@ WITH expired AS (
 )
 DELETE FROM webhook_log l USING expired x WHERE l.id = x.id AND l.received_at = x.received_at;
 
+-- name: delete_expired_keys
+-- One batch of idempotency keys that have had their time, unless an attempt is under way.
+DELETE FROM idempotency_key k USING (
+    SELECT caller, key FROM idempotency_key
+    WHERE created_at < $1 AND (state = 'answered' OR leased_until < now())
+    ORDER BY created_at LIMIT $2
+) old
+WHERE k.caller = old.caller AND k.key = old.key AND (k.state = 'answered' OR k.leased_until < now());
+
 -- name: start_run
 -- Opens the record of a reconcile run that begins now.
 INSERT INTO reconcile_run (id, requested_by, phases, dry_run, object, instance, picked_up_at)

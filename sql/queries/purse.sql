@@ -8,6 +8,16 @@ SELECT open_own_checkout($1, $2, $3, $4, $5, $6, $7);
 -- Grants once per operation, and tells what it became.
 SELECT transaction_id, posted_at, balance FROM grant_usdc($1, $2, $3, $4);
 
+-- name: hold_credits
+-- Holds credits for a spend; false: the balance, less what is held already, does not allow it.
+SELECT hold_credits($1, $2, $3);
+
+-- name: read_spend
+-- A spend as it was posted, and the balance of now.
+SELECT t.id, t.posted_at, b.amount
+FROM ledger_transaction t, balance b
+WHERE t.source = $1 AND t.movement = 'spend' AND t.money_object = $2 AND b.account_id = $3 AND b.unit = 'credit';
+
 -- name: postings_of_account
 -- Postings of one account, newest first, each with its cause; from below a place in that order, where one is given.
 SELECT p.transaction_id, p.unit, u.exponent, p.amount, t.movement, t.source, t.money_object, t.posted_at, t.event_id,

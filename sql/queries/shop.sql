@@ -3,8 +3,10 @@
 -- name: read_order
 -- An order by our own id; the same id under two sources was never ours, and the first of them will do.
 SELECT o.source, o.id, o.buyer_id, o.seller_id, o.amount_minor, o.currency, o.seller_amount_minor, o.licences, o.payment_id,
-       o.status, o.created_at, o.completed_at
-FROM orders o WHERE o.id = $1 ORDER BY o.source LIMIT 1;
+       o.status, t.rule AS reason, o.created_at, o.completed_at
+FROM orders o
+JOIN state_transition t ON t.kind = 'order' AND t.source = o.source AND t.object_id = o.id AND t.seq = o.version
+WHERE o.id = $1 ORDER BY o.source LIMIT 1;
 
 -- name: refunds_of_order
 -- Its refunds, oldest first.

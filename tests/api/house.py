@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ import jwt
 import msgspec
 from yarl import URL
 
-from api import app
+from api import app, openapi, shapes
+from api.routes import CONSOLE, ROUTES
 from api.serving import Listener
 from runtime import settings
 
@@ -74,7 +76,11 @@ class House:
         async with self.client.request(
             method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
-            return Answer(answer.status, answer.headers, await answer.read(), answer.content_type)
+            read = Answer(answer.status, answer.headers, await answer.read(), answer.content_type)
+        assert_declared(method, path, read.status)
+        if read.status >= 400 and not path.startswith("/console"):
+            assert_refusal(method, read)
+        return read
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """GET."""
@@ -87,6 +93,28 @@ class House:
     async def put(self, path: str, headers: Mapping[str, str] | None, body: object) -> Answer:
         """PUT with a body as JSON."""
         return await self.ask("PUT", path, headers, msgspec.json.encode(body))
+
+
+_SERVED = [
+    (route, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(route.path)) + r"(\?.*)?"))
+    for route in ROUTES
+    if route not in CONSOLE
+]
+
+
+def assert_declared(method: str, path: str, status: int) -> None:
+    """Whatever any test is answered stands in the OpenAPI document."""
+    for route, pattern in _SERVED:
+        if route.method == method and pattern.fullmatch(path):
+            assert status in {route.status, *openapi.refusals(route)}, f"{method} {path}: {status}"
+
+
+def assert_refusal(method: str, answer: Answer) -> None:
+    """Whatever any test is refused has the one shape, and stays in no cache."""
+    assert (answer.headers["Cache-Control"], answer.headers["Pragma"]) == ("no-store", "no-cache")
+    if method != "HEAD":
+        told = msgspec.json.decode(answer.body, type=shapes.Error)
+        assert (told.error, told.requestId) == (told.message, answer.headers["X-Request-Id"])
 
 
 def client() -> aiohttp.ClientSession:

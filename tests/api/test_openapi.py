@@ -22,6 +22,7 @@ OF_OTHER_TESTS = (
     "/marketplace/",
     "/api/billing/credits/topup",
     "/api/credits/sessions",
+    "/api/accounts/{id}/credits/spend",
     "/api/card/wallet",
     "/wallet",
 )
@@ -97,6 +98,9 @@ async def test_answers_have_the_shapes_that_they_are_said_to_have(house: House, 
             "/ops/plans/pro",
             b'{"name": "Pro", "amount_minor": 900, "currency": "usd"}',
         ),
+        ("PUT", "/ops/credentials/{id}"): ("/ops/credentials/cred-1", b'{"account_id": "cust_1"}'),
+        ("GET", "/ops/credentials/{id}"): ("/ops/credentials/cred-1", None),
+        ("PUT", "/ops/cards/{id}"): ("/ops/cards/card-1", b'{"credential_id": "cred-1"}'),
         ("PUT", "/ops/products/{id}"): ("/ops/products/book", b'{"amount_minor": 900, "currency": "usd"}'),
     }
     for route in ROUTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from billing.commands import CreditsSpent
 from billing.decision import Decision
 from billing.facts import (
     Cause,
@@ -219,6 +220,18 @@ def test_charge_refunded_without_its_refunds_waits_for_them() -> None:
     assert "refunds:pi_1" in decisions[2].wakes
     assert decide(bare, book, CAUSE).state == "superseded"
     assert decide(bare, settled(PAID)[0], CAUSE, waited=True).reason == "refund_details_missing"
+
+
+def test_what_was_spent_is_posted_whatever_else_is_known() -> None:
+    """Whether there was enough was decided when it was said: a rebuild must not decide it anew."""
+    decision = decide(CreditsSpent("sluice", "sp_1", "cust_1", 40, "a render"), Book(), CAUSE)
+    (movement,) = decision.movements
+
+    assert (decision.state, decision.subjects, decision.transitions) == ("applied", (), ())
+    assert (movement.movement, movement.money_object) == ("spend", "sp_1")
+    assert [(leg.account_id, leg.unit, leg.amount) for leg in movement.legs] == [
+        ("cust_1", "credit", -40), ("system:credits_spent", "credit", 40),
+    ]  # fmt: skip
 
 
 def test_foreign_and_unusable_events_move_nothing() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from billing.commands import OrderPlaced, PlanSubscribed, RefundRequested, ReversalEnded
+from billing.commands import OrderPlaced, PaymentRefused, PlanSubscribed, RefundRequested, ReversalEnded
 from billing.decision import Transition
 from billing.facts import Cause, DisputeReported, Fact, PaymentReported, RefundReported, TransferReported
 from billing.machine import Edge, Machine
@@ -83,6 +83,10 @@ TAKEN: dict[tuple[str, str | None, str, str], tuple[Order | None, Fact]] = {
         OrderPlaced("stripe", "pi_1", TERMS),
     ),
     ("order", "pending", "failed", "payment_failed"): (order("pending"), payment("failed")),
+    ("order", "pending", "failed", "payment_refused"): (
+        order("pending"),
+        PaymentRefused("stripe", TERMS.key, "parameter_invalid"),
+    ),
     ("order", "pending", "completed", "payment_succeeded"): (order("pending"), payment("succeeded")),
     ("order", "pending", "cancelled", "payment_canceled"): (order("pending"), payment("canceled")),
     ("order", "failed", "failed", "payment_failed"): (order("failed"), payment("failed", "pi_2")),
@@ -250,6 +254,31 @@ def test_a_plan_that_was_subscribed_to_waits_for_its_payment() -> None:
         ("subscription", "pending_payment"),
         ("subscription_invoice", "open"),
     ]
+
+
+def test_a_plan_whose_payment_is_refused_expires_and_a_late_success_revives_it() -> None:
+    """The invoice that nobody can pay goes with it; what has a payment that moved is left alone."""
+    refused = PaymentRefused("stripe", PLAN.key, "parameter_invalid")
+    told = transitions(PlanSubscription("stripe", PLAN, None, "pending", invoice_version=1), refused)
+    revived = transitions(
+        PlanSubscription("stripe", PLAN, None, "failed", invoice_version=1),
+        PaymentReported("pi_1", "succeeded", 1000, "usd", PLAN.key, PLAN),
+    )
+
+    assert [(step.kind, step.from_state, step.to_state, step.rule) for step in told] == [
+        ("subscription", "pending_payment", "expired", "payment_refused"),
+        ("subscription_invoice", "open", "uncollectible", "given_up"),
+    ]
+    assert (revived[0].to_state, revived[0].rule) == ("active", "late_success")
+    for status in ("failed", "canceled", "succeeded", "reversed"):
+        assert transitions(PlanSubscription("stripe", PLAN, "pi_1", status), refused) == ()
+
+
+def test_a_refusal_of_what_nobody_knows_is_looked_at() -> None:
+    """It is said after what it is about, so that is a fault of ours."""
+    decision = decide(PaymentRefused("stripe", "order:o_9", "x"), Book(), Cause("stripe", "evt_1", 1, 1))
+
+    assert (decision.state, decision.reason) == ("quarantined", "unknown_agreement")
 
 
 def test_a_plan_keeps_refunds_and_disputes_and_moves_nothing() -> None:

@@ -32,6 +32,8 @@ class Switch:
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: list[str | None] = field(default_factory=list)
     told: int = 0
+    refuses: str = ""
+    """The code with which the next payment is refused."""
 
     async def answer(self, request: web.Request) -> web.Response:
         """One request of a merchant."""
@@ -47,6 +49,9 @@ class Switch:
         assert len(own_id) == 30, own_id
         if own_id in held:
             return fault(400, "HE_01")
+        if self.refuses:
+            refused, self.refuses = self.refuses, ""
+            return fault(400, refused)
         held[own_id] = self._payment(wanted) if kind == "payments" else self._refund(wanted)
         return web.json_response(held[own_id])
 

@@ -229,16 +229,44 @@ async def test_a_failure_that_the_provider_keeps_is_overcome(market: Market) -> 
     ]  # fmt: skip
 
 
-async def test_a_refusal_of_the_provider_is_told_as_such(market: Market) -> None:
-    """502 without its words; the order stays pending and harms nobody."""
+async def test_a_refusal_of_the_provider_fails_the_order(market: Market, seed: Seed) -> None:
+    """502 without its words, and the order has failed for that reason, in the log and for its buyer; the same
+    key hears the same without another call, and a new order is served."""
     await market.put("/ops/products/book", BOOK)
     await market.psp.fault(kind="status", path="/v1/payment_intents", status=400)
+    answers = [await market.order(key="k") for _ in range(2)]
+    (order_id,) = [row["id"] for row in await seed.rows("SELECT id FROM orders")]
+    order = (await market.house.get(f"{ORDERS}/{order_id}", customer(BUYER))).json
+    history = (await market.house.get(f"/audit/explain/order/{order_id}", OPS)).json["history"]
+    another = await market.order(key="k2")
+
+    assert [told(answer) for answer in answers] == [(502, "PROVIDER_ERROR")] * 2
+    assert [key for _, key in market.wire.asked] == [order_id, another.json["id"]]
+    assert (order["status"], order["reason"], order["payment_id"]) == ("failed", "payment_refused", None)
+    assert [(step["to_state"], step["rule"]) for step in history] == [
+        ("pending", "placed"), ("failed", "payment_refused"),
+    ]  # fmt: skip
+    assert (another.status, another.json["status"], another.json["reason"]) == (
+        201,
+        "pending",
+        "payment_opened",
+    )
+    assert len(await market.payments()) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_key_that_the_provider_does_not_take_fails_no_order(
+    market: Market, seed: Seed, status: int
+) -> None:
+    """That is our fault and none of the order's: with the same key it is paid once that is mended."""
+    await market.put("/ops/products/book", BOOK)
+    await market.psp.fault(kind="status", path="/v1/payment_intents", status=status)
     refused = await market.order(key="k")
+    standing = await seed.value("SELECT status FROM orders")
     again = await market.order(key="k")
 
-    assert told(refused) == (502, "PROVIDER_ERROR")
-    assert again.status == 201
-    assert len(await market.payments()) == 1
+    assert (told(refused), standing) == ((502, "PROVIDER_ERROR"), "pending")
+    assert (again.status, again.json["status"]) == (201, "pending")
 
 
 async def test_without_workers_the_intent_waits(shop: House, stripe: Any, seed: Seed) -> None:

@@ -114,6 +114,21 @@ async def test_a_provider_that_does_not_say_what_it_did(bazaar: Bazaar, seed: Se
     assert await seed.value("SELECT count(*) FROM orders") == 1
 
 
+async def test_a_refusal_of_the_provider_fails_the_order(bazaar: Bazaar, seed: Seed) -> None:
+    """502, failed with its reason; the same key asks nobody again, and a new order is served."""
+    bazaar.switch.refuses = "IR_06"
+    answers = [await bazaar.order("k") for _ in range(2)]
+    ((order_id, status),) = [tuple(row.values()) for row in await seed.rows("SELECT id, status FROM orders")]
+    said = await seed.value("SELECT convert_from(body, 'UTF8') FROM webhook_log ORDER BY id DESC LIMIT 1")
+    shown = (await bazaar.house.get(f"{ORDERS}/{order_id}", customer(BUYER))).json
+    another = await bazaar.order("k2")
+
+    assert [(answer.status, answer.json["code"]) for answer in answers] == [(502, "PROVIDER_ERROR")] * 2
+    assert (status, shown["reason"], '"reason":"IR_06"' in said) == ("failed", "payment_refused", True)
+    assert bazaar.switch.keys == [order_id, another.json["id"]]
+    assert (another.status, another.json["status"]) == (201, "pending")
+
+
 async def test_an_id_that_is_taken_is_our_own_earlier_payment(bazaar: Bazaar, seed: Seed) -> None:
     """`HE_01` on a retry means that it is there: it is read, and its secret is the same."""
     assert (await bazaar.house.put("/ops/plans/pro", OPS, {

@@ -38,8 +38,12 @@ UPDATE idempotency_key SET request_sha256 = '';
 DELETE FROM idempotency_key;
 INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, operation_id)
     VALUES ('x', 'x', '', now(), gen_random_uuid());
-INSERT INTO credential (id, account_id, panda_id) VALUES ('x', 'x', 'x');
-UPDATE card SET status = 'ACTIVE';
+DELETE FROM credential;
+UPDATE credential SET id = 'x';
+DELETE FROM card;
+UPDATE card SET id = 'x';
+INSERT INTO credit_hold (spend_id, account_id, credits) VALUES ('x', 'u1', 1);
+DELETE FROM credit_hold;
 INSERT INTO virtual_card (account_id, cardholder_name, last4, exp_month, exp_year)
     VALUES ('u1', 'x', '1001', 1, 2030);
 UPDATE virtual_card SET account_id = 'u1';
@@ -69,6 +73,8 @@ async def test_no_other_role_may_call_the_functions(dsn: str, role: str) -> None
             await purse.grant_usdc(connection, uuid.uuid4(), "u1", 1, "x")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await purse.open_own_checkout(connection, OWN, "x")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await purse.hold_credits(connection, "x", "u1", 1)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("SELECT * FROM virtual_card")
     finally:

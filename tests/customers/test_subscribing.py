@@ -289,6 +289,31 @@ async def test_licences_are_entitlements_too(market: Market) -> None:
     assert told(await granted(market)) == (403, "PAYMENT_PENDING")
 
 
+async def test_a_refusal_of_the_provider_ends_the_subscription(market: Market, seed: Seed) -> None:
+    """502, and expired with its reason; the same key hears the same, and a new one may be served."""
+    await plans(market.house)
+    await market.psp.fault(kind="status", path="/v1/payment_intents", status=400)
+    answers = [await subscribe(market, "pro", key="k") for _ in range(2)]
+    row = await seed.rows(
+        "SELECT s.id, s.status, i.status AS billed FROM subscription s JOIN subscription_invoice i USING (id)"
+    )
+    rule = await seed.value("SELECT rule FROM state_transition WHERE kind = 'subscription' ORDER BY seq DESC")
+    asked = len(market.wire.asked)
+    current = await market.house.get(CURRENT, customer(BUYER))
+    another = await subscribe(market, "pro", key="k2")
+
+    assert [told(answer) for answer in answers] == [(502, "PROVIDER_ERROR")] * 2
+    assert (row[0]["status"], row[0]["billed"], rule, asked) == (
+        "expired",
+        "uncollectible",
+        "payment_refused",
+        1,
+    )
+    assert told(current) == (404, "NOT_FOUND")
+    assert told(await complete(market, row[0]["id"])) == (409, "SUBSCRIPTION_NOT_PENDING")
+    assert (another.status, another.json["status"]) == (201, "pending_payment")
+
+
 @pytest.mark.parametrize("misfortune", ["500", "hang", "429", "drop"])
 async def test_a_provider_that_does_not_say_what_it_did(market: Market, seed: Seed, misfortune: str) -> None:
     """The same key, or completing what is pending, finds the one payment that there is."""

@@ -110,12 +110,15 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
         "/ops/deliveries/{id}/resolve": owned.delivery_id,
         "/ops/alerts/{id}/resolve": 1,
         "/api/accounts/{id}/credits": OWNER,
+        "/api/accounts/{id}/credits/spend": OWNER,
         "/api/v1/cards/{id}/wallet_payload": owned.virtual_card_id,
         "/api/v1/orders/{id}": owned.order_id,
         "/api/v1/orders/{id}/refund": owned.order_id,
         "/marketplace/orders/{id}/refund": owned.order_id,
         "/api/v1/subscriptions/complete/{id}": owned.subscription_id,
         "/ops/plans/{id}": "pro",
+        "/ops/credentials/{id}": f"credential-{OWNER}",
+        "/ops/cards/{id}": f"card-of-{OWNER}",
         "/ops/products/{id}": "book",
     }
     assert ("{id}" in template) == (template in ids), f"{route}: say which of the owner's ids it takes"
@@ -128,6 +131,7 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
         "POST /api/billing/credits/topup": {"user_id": OWNER, "amount_usdc": "1"},
         "POST /api/v1/orders": {"product_id": "book", "buyer_id": OWNER},
         "POST /api/v1/subscriptions": {"plan_id": "none"},
+        "POST /api/accounts/{id}/credits/spend": {"credits": 1},
     }  # fmt: skip
     if template.endswith("/transactions"):
         path += f"?cursor={owned.postings_cursor}"

@@ -220,6 +220,8 @@ FORBIDDEN = {
         "DELETE FROM webhook_event",
         "SELECT event_id FROM webhook_event",
         "UPDATE webhook_log SET verdict = 'ok'",
+        "SELECT body FROM idempotency_key",
+        "UPDATE idempotency_key SET leased_until = now()",
     ],
     "sluice_dashboard": [
         "SELECT webhook_event_resolve('stripe', 'evt_1', 1, 'x', 'y')",

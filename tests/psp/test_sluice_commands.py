@@ -13,7 +13,9 @@ from msgspec.structs import replace
 
 from billing.commands import (
     Command,
+    CreditsSpent,
     OrderPlaced,
+    PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
@@ -51,6 +53,8 @@ PLANS = st.builds(PlanTerms, NAMES, NAMES, NAMES, AMOUNTS, CURRENCIES, st.none()
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(OrderPlaced, SOURCES, st.none() | NAMES, orders()),
     st.builds(PlanSubscribed, SOURCES, st.none() | NAMES, PLANS),
+    st.builds(PaymentRefused, SOURCES, NAMES, NAMES),
+    st.builds(CreditsSpent, st.just("sluice"), NAMES, NAMES, st.integers(1, INTEGER_MAX), st.none() | NAMES),
     st.builds(RefundRequested, SOURCES, NAMES, NAMES, st.none() | st.integers(1, INTEGER_MAX)),
     st.builds(RefundCallEnded, SOURCES, NAMES, st.none() | NAMES),
     st.builds(ReversalEnded, SOURCES, NAMES, st.sampled_from(["reversed", "permanently_failed"])),
@@ -59,6 +63,8 @@ ORDER = OrderTerms("o_1", "b_1", "s_1", 1000, "usd", 900, ("font",))
 SAID: dict[str, Command] = {
     "order.placed": OrderPlaced("stripe", "pi_1", ORDER),
     "plan.subscribed": PlanSubscribed("hyperswitch", None, PlanTerms("s_1", "b_1", "pro", 900, "eur")),
+    "payment.refused": PaymentRefused("stripe", "order:o_1", "parameter_invalid"),
+    "credits.spent": CreditsSpent("sluice", "sp_1", "b_1", 7, None),
     "refund.requested": RefundRequested("stripe", "o_1", "r_1", None),
     "refund.accepted": RefundCallEnded("stripe", "r_1", "re_1"),
     "refund.refused": RefundCallEnded("stripe", "r_1", None),
@@ -118,6 +124,10 @@ def test_a_command_with_a_field_too_many_or_too_few_is_held_back(event_type: str
         OrderPlaced("stripe", None, replace(ORDER, seller_id=None)),
         OrderPlaced("stripe", None, replace(ORDER, amount_minor=-1)),
         OrderPlaced("stripe", None, replace(ORDER, currency="dollars")),
+        CreditsSpent("sluice", "sp_1", "b_1", 0, None),
+        CreditsSpent("sluice", "sp_1", "b_1", -7, None),
+        CreditsSpent("sluice", "sp_1", "system:grants", 7, None),
+        PaymentRefused("stripe", "", "parameter_invalid"),
         RefundRequested("stripe", "o_1", "r_1", 0),
         RefundRequested("", "o_1", "r_1", 5),
         RefundCallEnded("stripe", "r_1", ""),

@@ -12,7 +12,14 @@ from typing import Any
 
 import asyncpg
 
-from billing.commands import Command, OrderPlaced, PlanSubscribed, RefundRequested
+from billing.commands import (
+    Command,
+    CreditsSpent,
+    OrderPlaced,
+    PaymentRefused,
+    PlanSubscribed,
+    RefundRequested,
+)
 from billing.terms import OrderTerms, PlanTerms
 from db import events, pool
 from db.events import Delivery
@@ -184,7 +191,32 @@ def acts(story: type_story) -> list[type_story]:
     return cut
 
 
-STORIES = (top_up, off_session, order, plan, mirrored, noise)
+def spend(account: str) -> type_story:
+    """Credits that are bought and used up."""
+    paid = made.checkout(account=account)
+    return [
+        said("checkout.session.completed", paid),
+        own(CreditsSpent("sluice", made.unique("spend"), account, 7, "a render")),
+        own(CreditsSpent("sluice", made.unique("spend"), account, 5, None)),
+    ]
+
+
+def refused(buyer: str) -> type_story:
+    """An order and a subscription whose payments the PSP will not open; one comes after all."""
+    order_id, subscription_id, late = made.unique("ord"), made.unique("own"), made.payment(amount=500)
+    late["metadata"] = {"purpose": "subscription", "subscriptionId": subscription_id}
+    terms = OrderTerms(order_id, buyer, None, 1000, "usd", 0, ("app",))
+    agreed = PlanTerms(subscription_id, buyer, "gold", 500, "usd")
+    return [
+        own(OrderPlaced("stripe", None, terms)),
+        own(PlanSubscribed("stripe", None, agreed)),
+        own(PaymentRefused("stripe", terms.key, "InvalidRequestError")),
+        own(PaymentRefused("stripe", agreed.key, "InvalidRequestError")),
+        said("payment_intent.succeeded", late, 3),
+    ]
+
+
+STORIES = (top_up, off_session, order, plan, mirrored, noise, spend, refused)
 
 
 @dataclass

@@ -1,13 +1,16 @@
-"""What time alone must do: wake, expire, keep partitions, and forget payloads but never ids."""
+"""What time alone must do: wake, expire, keep partitions, and forget payloads and answers but never ids."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from runtime import clock, settings
+from db.queries import OPERATIONS
+from runtime import clock, limits, settings
 from tests.support import stripe_events as made
+from tests.support.poll import until
 from tests.workers.conftest import House
 from workers.sweep import Retention, Sweep
 
@@ -131,6 +134,79 @@ async def test_retention_leaves_younger_days_alone(house: House, retention: Rete
 
     assert await retention.run_once() == {}
     assert await house.admin.fetchval("SELECT count(*) FROM webhook_log") == 1
+
+
+KEYS = """INSERT INTO idempotency_key (caller, key, request_sha256, state, status, body, answered_at,
+                                       created_at, leased_until)
+          SELECT 'ops:eva', name, '\\x00', CASE WHEN answered THEN 'answered' ELSE 'running' END,
+                 CASE WHEN answered THEN 200 END, CASE WHEN answered THEN '\\x7b7d'::bytea END,
+                 CASE WHEN answered THEN now() END, now() - age, now() + lease
+          FROM (VALUES ('old', true, interval '31 days', interval '-31 days'),
+                       ('died', false, interval '31 days', interval '-31 days'),
+                       ('taken-over-now', false, interval '31 days', interval '30 s'),
+                       ('young', true, interval '29 days', interval '-29 days'))
+               AS k (name, answered, age, lease)"""
+
+
+async def test_idempotency_keys_have_a_lifetime(house: House, retention: Retention) -> None:
+    """Thirty days, answered or given up; what is young, or worked on at this moment, stays."""
+    await house.admin.execute(KEYS)
+    counts = await retention.run_once()
+    left = await house.admin.fetch("SELECT key FROM idempotency_key ORDER BY key")
+
+    assert counts["keys_deleted"] == 2
+    assert [row["key"] for row in left] == ["taken-over-now", "young"]
+    assert "keys_deleted" not in await retention.run_once()
+
+
+async def test_retention_may_be_stopped_between_two_batches(house: House, retention: Retention) -> None:
+    """What it has done stays done, and the next round does the rest."""
+    await house.admin.execute(
+        """INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, created_at)
+           SELECT 'ops:eva', 'k' || n, '\\x00', '-infinity', now() - interval '31 days'
+           FROM generate_series(1, $1::integer) n""",
+        limits.retention_batch_rows + 1,
+    )
+    left = "SELECT count(*) FROM idempotency_key"
+    round_ = asyncio.create_task(retention.run_once())
+
+    async def begun() -> bool:
+        return bool(await house.admin.fetchval(left) == 1)
+
+    await until(begun, 30, "the first batch")
+    round_.cancel()
+    await asyncio.gather(round_, return_exceptions=True)
+    stopped = await house.admin.fetchval(left)
+    counts = await retention.run_once()
+
+    assert (round_.cancelled(), stopped) == (True, 1)
+    assert (counts["keys_deleted"], await house.admin.fetchval(left)) == (1, 0)
+
+
+@pytest.mark.parametrize(("given", "days"), [("0", 90), ("-1", 90), ("soon", 90), ("7", 7), ("365", 365)])
+@pytest.mark.parametrize("name", ["WEBHOOK_LOG_RETENTION_DAYS", "HYPERSWITCH_WEBHOOK_LOG_RETENTION_DAYS"])
+def test_retention_never_vanishes_by_a_typing_error(name: str, given: str, days: int) -> None:
+    """Zero and nonsense mean the default, under both names."""
+    servers = {"DATABASE_URL": "postgresql://u@h/d", "REDIS_URL": "redis://h/0"}
+
+    assert settings.load({**servers, name: given}).webhook_log_retention_days == days
+
+
+async def test_twenty_thousand_young_keys_are_not_looked_at(house: House) -> None:
+    """The old ones are found by an index on their age."""
+    await house.admin.execute(
+        """INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, created_at)
+           SELECT 'ops:eva', 'k' || n, '\\x00', now(), now() - interval '1 minute' * n
+           FROM generate_series(1, 20000) n"""
+    )
+    await house.admin.execute("ANALYZE idempotency_key")
+    plan = await house.admin.fetch(
+        f"EXPLAIN {OPERATIONS.delete_expired_keys}", clock.now() - timedelta(days=30), 10_000
+    )
+    text = "\n".join(row[0] for row in plan)
+
+    assert "idempotency_key_by_age" in text
+    assert "Seq Scan on idempotency_key" not in text
 
 
 async def test_partitions_are_made_ahead(house: House, retention: Retention) -> None:
