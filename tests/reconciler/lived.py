@@ -90,7 +90,7 @@ def _delivery(
 
 
 def top_up(account: str) -> type_story:
-    """A purchase that is refunded twice in part, disputed, and given back."""
+    """A purchase that is refunded twice in part, disputed, given back, and lost after all."""
     session = made.checkout(account=account)
     payment = session["payment_intent"]
     first, second = made.refund(payment, 100), made.refund(payment, 40)
@@ -104,6 +104,7 @@ def top_up(account: str) -> type_story:
         said("charge.dispute.funds_withdrawn", disputed, 5),
         said("charge.dispute.funds_reinstated", disputed | {"status": "won"}, 6),
         said("refund.failed", first | {"status": "failed"}, 7),
+        said("charge.dispute.funds_withdrawn", disputed | {"status": "lost"}, 8),
     ]
 
 

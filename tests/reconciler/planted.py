@@ -56,9 +56,9 @@ PLANTED: dict[str, Plant] = {
         "live a str of 1 characters",
     ),
     "dispute": Plant(
-        "UPDATE dispute SET funds_reinstated = false RETURNING source, id",
+        "UPDATE dispute SET funds_reinstated = true RETURNING source, id",
         "funds_reinstated",
-        "live False, rebuilt True",
+        "live True, rebuilt False",
     ),
     "subscription": Plant(
         "UPDATE subscription SET version = 9 WHERE origin = 'ours' RETURNING source, id", "version", "live 9"
