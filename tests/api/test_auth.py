@@ -281,6 +281,7 @@ ALLOWED = {
     "GET /audit/deliveries": READERS,
     "GET /audit/deliveries/{id}": READERS,
     "GET /audit/deliveries/{id}/raw": READERS,
+    "GET /audit/access": READERS,
     "GET /audit/stats": READERS,
     "GET /audit/explain/{kind}/{id}": READERS,
     "POST /ops/deliveries/{id}/replay": frozenset({"ops"}),
