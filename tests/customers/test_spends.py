@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.api.house import DASHBOARD, OPS, Answer, House, customer, gateway, running
+from tests.api import house as house_module
+from tests.api.house import DASHBOARD, ENVIRONMENT, OPS, Answer, House, customer, gateway, running
 from tests.api.seed import Seed
 from tests.support.poll import until
+from tests.support.ports import free_port
 from tests.support.processes import Processes
 from tests.support.stripe_events import checkout, event, refund
 
@@ -21,11 +23,15 @@ PATH = f"/api/accounts/{OWNER}/credits/spend"
 
 @pytest.fixture
 async def house(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator[House]:
-    """An API with two workers behind it."""
+    """An API and two workers, as processes."""
+    port = free_port()
+    environment = {"DATABASE_URL": dsn, "REDIS_URL": redis_url, "API_PORT": str(port), **ENVIRONMENT}
     for _ in range(2):
-        processes.start("-m", "workers", environment={"DATABASE_URL": dsn, "REDIS_URL": redis_url})
-    async with running(dsn, redis_url) as started:
-        yield started
+        processes.start("-m", "workers", environment=environment)
+    ready = f"http://127.0.0.1:{port}/health/ready"
+    await processes.start_ready("-m", "api", url=ready, environment=environment)
+    async with house_module.client() as session:
+        yield House(port, session)
 
 
 async def fund(seed: Seed, credits: int, account: str = OWNER) -> dict[str, Any]:
