@@ -62,7 +62,7 @@ async def served(house: House, credits: int, key: str, path: str = PATH) -> Answ
     async def asked() -> Answer | None:
         with contextlib.suppress(TimeoutError):
             answer = await spend(house, credits, key, path)
-            return None if answer.status == 503 else answer
+            return None if answer.status in (409, 503) else answer  # 409: its last attempt is not over
         return None
 
     answer: Answer = await until(asked, 120, f"{key} to be served")
