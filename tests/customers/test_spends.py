@@ -65,7 +65,7 @@ async def served(house: House, credits: int, key: str, path: str = PATH) -> Answ
             return None if answer.status in (409, 503) else answer  # 409: its last attempt is not over
         return None
 
-    answer = await until(asked, 120, f"{key} to be served")
+    answer: Answer | None = await until(asked, 120, f"{key} to be served")
     assert answer is not None
     return answer
 
