@@ -67,7 +67,7 @@ def _sections() -> list[tuple[str, list[Builder[models.Panel]]]]:
                 ),
                 now(
                     "Completeness",
-                    "Share of the PSPs' events that the last run found here. Runbook: SluiceIncomplete.",
+                    "Share of the last day's events that had their outcome in time. Runbook: SluiceIncomplete.",
                     "min(sluice_completeness_ratio)",
                     (None, "red"),
                     (0.999, "green"),
@@ -152,6 +152,15 @@ def _reconciler() -> list[Builder[models.Panel]]:
             "s",
             ("time() - max(sluice_reconcile_last_run_timestamp_seconds > 0)", "since"),
             ("max(sluice_reconcile_last_run_seconds)", "duration"),
+        ),
+        lines(
+            "Since completeness was measured",
+            "By source: a share that no run renews says nothing.",
+            "s",
+            (
+                "time() - max by (source) (sluice_completeness_measured_timestamp_seconds > 0)",
+                "{{source}}",
+            ),
         ),
         lines(
             "Stuck at the PSP",
