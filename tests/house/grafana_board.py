@@ -67,7 +67,7 @@ def _sections() -> list[tuple[str, list[Builder[models.Panel]]]]:
                 ),
                 now(
                     "Completeness",
-                    "Share of the last day's events that had their outcome in time. Runbook: SluiceIncomplete.",
+                    "Share of the last day's events with an outcome in time. Runbook: SluiceIncomplete.",
                     "min(sluice_completeness_ratio)",
                     (None, "red"),
                     (0.999, "green"),
