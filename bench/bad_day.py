@@ -277,25 +277,17 @@ def _missed(n: str) -> Scenario:
     """Shows that a receiver's backfill does bring what was missed: without it, one that reads and writes
     nothing would win every race.
     """
-    return Scenario(
-        "backfill of what was missed",
-        f"sub_day{n}",
-        (Delivery(_made(n)),),
-        "past_due",
-        at_first="active",
-        backfill=Backfill("past_due"),
-    )
+    return _backfilled(n, "backfill of what was missed", Backfill("past_due"))
 
 
 def _race(n: str) -> Scenario:
-    return Scenario(
-        "backfill race",
-        f"sub_day{n}",
-        (Delivery(_made(n)),),
-        "past_due",
-        at_first="active",
-        backfill=Backfill("active", lambda second: Delivery(_late_payment(n, second))),
-    )
+    newer = Backfill("active", lambda second: Delivery(_late_payment(n, second)))
+    return _backfilled(n, "backfill race", newer)
+
+
+def _backfilled(n: str, name: str, backfill: Backfill) -> Scenario:
+    made = (Delivery(_made(n)),)
+    return Scenario(name, f"sub_day{n}", made, "past_due", at_first="active", backfill=backfill)
 
 
 def _killed(n: str) -> Scenario:
