@@ -34,6 +34,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """The receiver reads the subscription at the PSP, after the deliveries of the scenario."""
+
+    known: str
+    """The status that the PSP knows when it is asked, and answers with, however late."""
+    meanwhile: Callable[[int], Delivery] | None = None
+    """Made at the unix second given: it is delivered, and takes effect, between the question and the
+    answer.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """`status` is the final status of `subscription`; None: it must not exist."""
 
@@ -43,6 +55,9 @@ class Scenario:
     status: str | None
     others: tuple[dict[str, Any], ...] = ()
     """Further objects that the PSP knows by then, for receivers that read them back."""
+    at_first: str | None = None
+    """The status that the PSP shows during the deliveries; None: the final one."""
+    backfill: Backfill | None = None
 
 
 def _price() -> dict[str, Any]:
@@ -178,6 +193,8 @@ def script(run: str) -> list[Scenario]:
         _future,
         _conflicting,
         _oversize,
+        _missed,
+        _race,
         _killed,
     ]
     return [part(f"{run}{place}") for place, part in enumerate(parts)]
@@ -254,6 +271,23 @@ def _oversize(n: str) -> Scenario:
     large = subscription(f"{n}large", "active") | {"description": "x" * OVERSIZE_BYTES}
     huge = Delivery(event(f"{n}e", "customer.subscription.created", large), NOT_BROKEN)
     return Scenario("oversize", f"sub_day{n}", (huge, Delivery(_made(n))), "active", (large,))
+
+
+def _missed(n: str) -> Scenario:
+    """Shows that a receiver's backfill does bring what was missed: without it, one that reads and writes
+    nothing would win every race.
+    """
+    return _backfilled(n, "backfill of what was missed", Backfill("past_due"))
+
+
+def _race(n: str) -> Scenario:
+    newer = Backfill("active", lambda second: Delivery(_late_payment(n, second)))
+    return _backfilled(n, "backfill race", newer)
+
+
+def _backfilled(n: str, name: str, backfill: Backfill) -> Scenario:
+    made = (Delivery(_made(n)),)
+    return Scenario(name, f"sub_day{n}", made, "past_due", at_first="active", backfill=backfill)
 
 
 def _killed(n: str) -> Scenario:

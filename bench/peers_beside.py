@@ -11,19 +11,18 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from bench import bodies
 from bench.figures import Result, Table, median, ratio, shown
 from bench.installed_peers import DJSTRIPE, TUTORIAL, NotInstalledError, peers
 from bench.load import Order
 from bench.measured import Plan, Series, measure
+from bench.psp import Psp, start_psp
 from bench.rig import Rig, RigError, Running
 from db import embedded
 
 HERE = Path(__file__).parent / "peers"
 ENDPOINT = "8b1a9953-c461-4296-a827-abf8c47804d7"
-_STRIPE_KEY = "sk_test_0123456789abcdefghijklmnop"
+STRIPE_KEY = "sk_test_0123456789abcdefghijklmnop"
 _PER_S_MAX = {"sluice": 45_000, "supabase": 6_000, "dj-stripe": 1_500, "tutorial": 2_500}
 _SEVERAL_PROCESSES = ("dj-stripe",)
 RATIOS = {"supabase": "over_supabase", "dj-stripe": "over_djstripe", "tutorial": "over_tutorial"}
@@ -31,19 +30,23 @@ RATIOS = {"supabase": "over_supabase", "dj-stripe": "over_djstripe", "tutorial":
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A receiver under load; `psp_port` is where it asks the PSP, if it does."""
+    """A receiver under load; `psp` is whom it asks while it receives, if it does. `backfill` is its command
+    that reads one subscription at the PSP; `{}` stands for the id.
+    """
 
     name: str
     running: Running
     path: str
     dsn: str
-    psp_port: int | None = None
+    backfill: tuple[str, ...]
+    psp: Psp | None = None
 
 
 async def start_sluice(rig: Rig) -> Receiver:
     """Ours, one process."""
     dsn = await rig.database()
-    return Receiver("sluice", await rig.start_receiver(dsn), "/webhooks/stripe", dsn)
+    backfill = ("-m", "reconciler", "run", "--object", "subscription:{}")
+    return Receiver("sluice", await rig.start_receiver(dsn), "/webhooks/stripe", dsn, backfill)
 
 
 async def start_supabase(rig: Rig) -> Receiver:
@@ -53,37 +56,28 @@ async def start_supabase(rig: Rig) -> Receiver:
     environment = {
         "DATABASE_URL": dsn,
         "PEER_FOLDER": str(folder),
-        "STRIPE_SECRET_KEY": _STRIPE_KEY,
+        "STRIPE_SECRET_KEY": STRIPE_KEY,
         "STRIPE_WEBHOOK_SECRET": bodies.SECRET,
         "NODE_ENV": "production",
     }
-    running = await rig.start_listening(
-        "supabase",
-        "/usr/bin/env",
-        "node",
-        str(HERE / "supabase.cjs"),
-        str(port),
-        environment=environment,
-        port=port,
-    )
-    return Receiver("supabase", running, "/", dsn)
+    node = ("/usr/bin/env", "node", str(HERE / "supabase.cjs"))
+    running = await rig.start_listening("supabase", *node, str(port), environment=environment, port=port)
+    return Receiver("supabase", running, "/", dsn, (*node, "sync", "{}"))
 
 
 async def start_djstripe(rig: Rig) -> Receiver:
     """Django under gunicorn with two workers, and a PSP to ask. Raises NotInstalledError, RigError."""
     programs = await peers().python("djstripe", DJSTRIPE)
-    dsn, port, psp_port = await rig.empty_database(), embedded.free_port(), embedded.free_port()
-    await rig.start_listening("psp", "-m", "bench.peers.psp_stub", str(psp_port), port=psp_port)
+    dsn, port, psp = await rig.empty_database(), embedded.free_port(), await start_psp(rig)
     environment = {
         "DATABASE_URL": dsn,
-        "STRIPE_SECRET_KEY": _STRIPE_KEY,
+        "STRIPE_SECRET_KEY": STRIPE_KEY,
         "STRIPE_WEBHOOK_SECRET": bodies.SECRET,
-        "STRIPE_API_BASE": f"http://127.0.0.1:{psp_port}",
+        "STRIPE_API_BASE": psp.url,
         "PYTHONPATH": str(HERE),
     }
-    await rig.run_to_end(
-        "djstripe-setup", str(programs / "python"), str(HERE / "djstripe_site.py"), environment=environment
-    )
+    site = (str(programs / "python"), str(HERE / "djstripe_site.py"))
+    await rig.run_to_end("djstripe-setup", *site, environment=environment)
     running = await rig.start_listening(
         "djstripe",
         str(programs / "gunicorn"),
@@ -99,7 +93,8 @@ async def start_djstripe(rig: Rig) -> Receiver:
         environment=environment,
         port=port,
     )
-    return Receiver("dj-stripe", running, f"/stripe/webhook/{ENDPOINT}/", dsn, psp_port)
+    path = f"/stripe/webhook/{ENDPOINT}/"
+    return Receiver("dj-stripe", running, path, dsn, (*site, "sync", "{}"), psp)
 
 
 async def start_tutorial(rig: Rig) -> Receiver:
@@ -126,7 +121,7 @@ async def start_tutorial(rig: Rig) -> Receiver:
         environment=environment,
         port=port,
     )
-    return Receiver("tutorial", running, "/webhooks/stripe", dsn)
+    return Receiver("tutorial", running, "/webhooks/stripe", dsn, ())
 
 
 async def run(rig: Rig, plan: Plan) -> Result:
@@ -174,13 +169,7 @@ def _order(receiver: Receiver, plan: Plan) -> Order:
 
 
 async def _psp_calls(receiver: Receiver) -> int:
-    if receiver.psp_port is None:
-        return 0
-    async with (
-        aiohttp.ClientSession() as client,
-        client.get(f"http://127.0.0.1:{receiver.psp_port}/calls") as response,
-    ):
-        return int(await response.json())
+    return 0 if receiver.psp is None else await receiver.psp.calls()
 
 
 def _result(series: dict[str, Series], calls: dict[str, int], missing: dict[str, str]) -> Result:

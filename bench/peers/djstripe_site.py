@@ -1,12 +1,14 @@
 """dj-stripe in the smallest Django site its documents allow; runs in an environment of its own, never in
 ours.
 
-`python djstripe_site.py` migrates and makes the webhook endpoint; gunicorn then serves `application`.
+`python djstripe_site.py` migrates and makes the webhook endpoint; gunicorn then serves `application`. With
+`sync` and an id it reads one subscription at the PSP, as the documents show it.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from urllib.parse import urlsplit
 
 import django
@@ -65,5 +67,16 @@ def _prepare() -> None:
     )
 
 
+def _sync(subscription_id: str) -> None:
+    import stripe  # noqa: PLC0415 - dj-stripe sets its address up
+    from djstripe.models import Subscription  # noqa: PLC0415 - models exist only after setup
+
+    found = stripe.Subscription.retrieve(subscription_id, api_key=settings.STRIPE_TEST_SECRET_KEY)
+    Subscription.sync_from_stripe_data(found)
+
+
 if __name__ == "__main__":
-    _prepare()
+    if sys.argv[1:2] == ["sync"]:
+        _sync(sys.argv[2])
+    else:
+        _prepare()

@@ -1,10 +1,12 @@
-"""The little of Stripe's API that dj-stripe asks for while it receives, counted. Knows nothing but the
-benches' customers.
+"""The little of Stripe's API that receivers ask for while they receive or backfill, counted. Knows nothing
+but the benches' customers, and what it was told.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
@@ -13,6 +15,17 @@ from aiohttp import web
 CALLS = web.AppKey("calls", list[int])
 TRUTH = web.AppKey("truth", dict[str, dict[str, Any]])
 """Objects as the PSP sees them at this moment, by id; told by whoever plays the PSP."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """Of one object the next answer waits, with what was true when it was asked for, until `go`."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+HOLDS = web.AppKey("holds", dict[str, _Hold])
 
 
 async def _account(request: web.Request) -> web.Response:
@@ -73,11 +86,37 @@ async def _told(request: web.Request) -> web.Response:
 async def _known(request: web.Request) -> web.Response:
     request.app[CALLS][0] += 1
     found = request.app[TRUTH].get(request.match_info["id"])
+    hold = request.app[HOLDS].get(request.match_info["id"])
+    if hold is not None and not hold.asked.is_set():
+        hold.asked.set()
+        await hold.go.wait()
     if found is None:
         return web.json_response(
             {"error": {"type": "invalid_request_error", "message": "unknown"}}, status=404
         )
     return web.json_response(found)
+
+
+async def _hold(request: web.Request) -> web.Response:
+    request.app[HOLDS][request.match_info["id"]] = _Hold()
+    return web.json_response({})
+
+
+async def _asked(request: web.Request) -> web.Response:
+    """Answers once the object that is held has been asked for."""
+    await request.app[HOLDS][request.match_info["id"]].asked.wait()
+    return web.json_response({})
+
+
+async def _go(request: web.Request) -> web.Response:
+    request.app[HOLDS][request.match_info["id"]].go.set()
+    return web.json_response({})
+
+
+async def _no_events(request: web.Request) -> web.Response:
+    """Every delivery has been acknowledged: none is listed as undelivered."""
+    request.app[CALLS][0] += 1
+    return web.json_response({"object": "list", "data": [], "has_more": False, "url": "/v1/events"})
 
 
 async def _product(request: web.Request) -> web.Response:
@@ -118,11 +157,16 @@ def main() -> None:
     app = web.Application(client_max_size=8 * 1_048_576)
     app[CALLS] = [0]
     app[TRUTH] = {}
+    app[HOLDS] = {}
     app.router.add_get("/calls", _calls)
     app.router.add_get("/v1/account", _account)
     app.router.add_get("/v1/accounts/{id}", _account)
     app.router.add_get("/v1/customers/{id}", _customer)
     app.router.add_post("/truth", _told)
+    app.router.add_post("/hold/{id}", _hold)
+    app.router.add_get("/asked/{id}", _asked)
+    app.router.add_post("/go/{id}", _go)
+    app.router.add_get("/v1/events", _no_events)
     app.router.add_get("/v1/products/{id}", _product)
     for kind in ("subscriptions", "subscription_items", "prices"):
         app.router.add_get(f"/v1/{kind}/{{id}}", _known)
