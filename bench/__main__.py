@@ -17,7 +17,7 @@ import uvloop
 from bench import apply, conformance, end_to_end, growth, machine, peers_beside, receive
 from bench.document import write_section
 from bench.figures import Result
-from bench.measured import Plan
+from bench.measured import Plan, place
 from bench.rig import Rig, RigError, rig_in
 from db.wheels import EmbeddedError
 from psp.sandbox.demo_progress import Progress
@@ -59,6 +59,7 @@ async def _run_on(rig: Rig, options: argparse.Namespace, out: TextIO) -> dict[st
     plan = Plan(options.smoke, progress.show, options.rows_max)
     results = {}
     for name in BENCHES if options.name == "all" else [options.name]:
+        place(rig, [], apart=False)  # whatever the bench before has asked for
         results[name] = await BENCHES[name](rig, plan)
         await rig.end_all()
         progress.end()

@@ -114,7 +114,7 @@ async def measure(rig: Rig, series: Series, pids: Sequence[int], order: Order, a
     A receiver of one process is kept `apart`: it has a processor to itself, and the servers and the sender
     have the others; else the kernel now and then queues a server behind it while a processor idles.
     """
-    _place(rig, pids, apart)
+    place(rig, pids, apart)
     began, receiver, postgres, busy = (
         time.monotonic(),
         machine.cpu_s(pids),
@@ -130,7 +130,10 @@ async def measure(rig: Rig, series: Series, pids: Sequence[int], order: Order, a
     series.machine_share.append((machine.busy_s() - busy) / (time.monotonic() - began))
 
 
-def _place(rig: Rig, pids: Sequence[int], apart: bool) -> None:
+def place(rig: Rig, pids: Sequence[int], apart: bool = True) -> None:
+    """Keep these processes on a processor of their own, the servers and what this one starts on the others;
+    not `apart`: all on all.
+    """
     first, *others = machine.PROCESSORS or (0,)
     if not others:
         return
