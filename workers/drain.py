@@ -20,6 +20,11 @@ _ALONE_FROM_ATTEMPTS = 2
 """An event that has been begun this often without an outcome is claimed alone: it may be what kills the
 worker.
 """
+_FEW = limits.claim_batch_rows_max // 10
+_GATHER_S = 0.01
+"""After a batch of few the next ones may gather for this long: at 500 a second claiming one by one would cost
+Postgres four times as much, for 5 ms.
+"""
 
 
 class Drainer:
@@ -73,6 +78,8 @@ class Drainer:
                     self._unfinished += claimed  # the attempts that its absence cost are given back
                     raise
                 await traces.applied(connection, claimed, began_ns)
+                if len(claimed) < _FEW:
+                    await asyncio.sleep(_GATHER_S)
         except asyncio.CancelledError:
             if helping is not None:
                 helping.cancel()

@@ -40,10 +40,11 @@ ORDER BY c.log_id;
 -- Gives back attempts that were counted for work which the database's own absence prevented.
 UPDATE webhook_event e SET attempts = e.attempts - 1, next_attempt_at = now()
 FROM unnest($1::text[], $2::text[], $3::integer[]) AS c (source, event_id, attempts)
-WHERE e.source = c.source AND e.event_id = c.event_id AND e.attempts = c.attempts AND e.state = 'pending';
+WHERE e.source = c.source AND e.event_id = c.event_id AND e.attempts = c.attempts AND coalesce(e.state, '') = 'pending';
 
 -- name: mark_events
--- Writes the outcomes of one batch; the attempt number is the fence against a claim that was taken over meanwhile.
+-- Writes the outcomes of one batch; the attempt number is the fence against a claim that was taken over meanwhile. The state is
+-- compared so that no partial index offers itself: it would be read once for each outcome, all that is pending each time.
 UPDATE webhook_event e
 SET state = o.state, reason = o.reason, last_error = o.last_error, awaits = o.awaits,
     next_attempt_at = coalesce(now() + make_interval(secs => o.delay_s), e.next_attempt_at),
@@ -51,7 +52,7 @@ SET state = o.state, reason = o.reason, last_error = o.last_error, awaits = o.aw
                       ELSE coalesce(e.applied_at, now()) END
 FROM unnest($1::text::text[], $2::text::text[], $3::text::integer[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[], $8::text::double precision[])
     AS o (source, event_id, attempts, state, reason, last_error, awaits, delay_s)
-WHERE e.source = o.source AND e.event_id = o.event_id AND e.attempts = o.attempts AND e.state = 'pending';
+WHERE e.source = o.source AND e.event_id = o.event_id AND e.attempts = o.attempts AND coalesce(e.state, '') = 'pending';
 
 -- name: add_event_notes
 -- Records what happened to events besides a plain outcome.

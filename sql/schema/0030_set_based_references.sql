@@ -16,8 +16,9 @@ BEGIN
         RAISE EXCEPTION 'postings of a transaction do not sum to zero'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_posting_balanced';
     END IF;
+    -- One look by key for each: as a join Postgres may read the whole ledger, whose size its plan does not know.
     IF EXISTS (
-        SELECT FROM posted p WHERE NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.id = p.transaction_id)
+        SELECT FROM posted p WHERE (SELECT t.id FROM ledger_transaction t WHERE t.id = p.transaction_id) IS NULL
     ) THEN
         RAISE EXCEPTION 'a posting belongs to no transaction'
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'ledger_posting_transaction_id_fkey';
@@ -39,10 +40,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT account_id FROM written) w
-        WHERE NOT EXISTS (SELECT FROM account a WHERE a.id = w.account_id)
+        WHERE (SELECT a.id FROM account a WHERE a.id = w.account_id) IS NULL
     ) OR EXISTS (
         SELECT FROM (SELECT DISTINCT currency FROM written) w
-        WHERE NOT EXISTS (SELECT FROM unit u WHERE u.code = w.currency)
+        WHERE (SELECT u.code FROM unit u WHERE u.code = w.currency) IS NULL
     ) THEN
         RAISE EXCEPTION 'a purchase names an account or a currency that nobody knows'
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'checkout_session_refers';
