@@ -130,6 +130,11 @@ class ReceiverProtocol(web.RequestHandler):
         super().resume_writing()
         self.unread_since = None
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Nothing was held back where nothing was paused; aiohttp would parse no bytes once more a body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def data_received(self, data: bytes) -> None:
         """Bytes of a body belong to the running request; all others begin a new head.
 

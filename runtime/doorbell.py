@@ -13,7 +13,9 @@ from typing import Any
 
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as LineLostError
 from redis.exceptions import RedisError
 
 from runtime import clock, limits
@@ -55,15 +57,9 @@ class Doorbell:
     """
 
     def __init__(self, redis_url: str) -> None:
-        pool = ConnectionPool.from_url(
-            redis_url,
-            max_connections=4,
-            socket_timeout=limits.doorbell_cut_off_s,
-            socket_connect_timeout=limits.doorbell_cut_off_s,
-        )
-        self._redis = Redis(connection_pool=pool)
-        self._enqueue = self._redis.register_script(_ENQUEUE)
-        self._pool = pool
+        # A line of its own: the client's pool, retries and deadlines above it were most of a ring's cost.
+        lines = ConnectionPool.from_url(redis_url, socket_connect_timeout=limits.doorbell_cut_off_s)
+        self._line: AbstractConnection = lines.make_connection()  # type: ignore[no-untyped-call]  # theirs
         self._rung = asyncio.Event()
         self._slot = 0
         self._slots_taken = 0
@@ -93,9 +89,7 @@ class Doorbell:
         job = serialize_job(JOB_NAME, (), {}, None, now_ms, serializer=encode)
         try:
             async with asyncio.timeout(limits.doorbell_cut_off_s):
-                queued = await self._enqueue(
-                    keys=(job_key_prefix + job_id, QUEUE_NAME), args=(job, _EXPIRES_MS, now_ms, job_id)
-                )
+                queued = await self._enqueue(job_id, job, now_ms)
         except (RedisError, OSError, TimeoutError):
             self.counts["failed"] += 1
             return
@@ -112,11 +106,24 @@ class Doorbell:
         else:
             self._slots_taken = 0
 
+    async def _enqueue(self, job_id: str, job: bytes, now_ms: int) -> bool:
+        arguments = (job_key_prefix + job_id, QUEUE_NAME, job, _EXPIRES_MS, now_ms, job_id)
+        was_connected = self._line.is_connected
+        try:
+            return bool(await self._ask("EVAL", _ENQUEUE, 2, *arguments))
+        except LineLostError:
+            if not was_connected:
+                raise
+            return bool(await self._ask("EVAL", _ENQUEUE, 2, *arguments))  # the server was started anew
+
+    async def _ask(self, *command: str | bytes | int) -> object:
+        await self._line.send_packed_command(self._line.pack_command(*command))
+        return await self._line.read_response()
+
     async def close(self) -> None:
-        """Let the ring that is under way come to its end, which is bounded, then close the connections."""
+        """Let the ring that is under way come to its end, which is bounded, then close the connection."""
         self._closing = True
         if self._task is not None:
             self._rung.set()
             await self._task
-        await self._redis.aclose()
-        await self._pool.aclose()
+        await self._line.disconnect()

@@ -9,15 +9,15 @@ import msgspec
 from psp.envelope import UNREADABLE, Envelope, storable
 
 
-class _Subject(msgspec.Struct):
+class _Subject(msgspec.Struct, gc=False):
     id: str | None = None
 
 
-class _Data(msgspec.Struct):
+class _Data(msgspec.Struct, gc=False):
     object: _Subject | None = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     id: str
     type: str
     created: int | str | None = None

@@ -7,6 +7,7 @@ secret. Several `v1` appear while a secret is rotated; other schemes (`v0`) are 
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 from collections.abc import Sequence
@@ -20,11 +21,8 @@ HEADER_BYTES_MAX = 4096
 TOLERANCE_S = 300
 """Distance of the signed time from ours, past or future, beyond which a delivery is refused."""
 
-_ELEMENT = re.compile(rb"([A-Za-z0-9_]{1,16})=([A-Za-z0-9]+)")
-_TIMESTAMP = re.compile(rb"0|[1-9][0-9]{0,10}")
-"""No leading zero: the digest is over the digits as they came, Stripe's own library computes it over the
-number.
-"""
+_SCHEME = re.compile(rb"[A-Za-z0-9_]{1,16}")
+_TIMESTAMP_DIGITS_MAX = 11
 
 _MALFORMED = Verdict("malformed_sig")
 
@@ -51,7 +49,7 @@ def verify(
         return _MALFORMED
     timestamp, signatures = parsed
     signed_at = int(timestamp)
-    secret_id = _matching_secret(timestamp + b"." + body, signatures, secrets)
+    secret_id = _matching_secret(timestamp + b".", body, signatures, secrets)
     if tolerance_s is not None and now - signed_at > tolerance_s:
         return Verdict("stale_ts", secret_id, signed_at)
     if tolerance_s is not None and signed_at - now > tolerance_s:
@@ -69,27 +67,50 @@ def _parse(header: bytes) -> tuple[bytes, list[bytes]] | None:
     timestamp: bytes | None = None
     signatures: list[bytes] = []
     for part in header.split(b","):
-        element = _ELEMENT.fullmatch(part)
-        if element is None:
+        key, _, value = part.partition(b"=")
+        if not value.isalnum():  # of bytes: ASCII letters and digits
             return None
-        key, value = element.groups()
-        if key == b"t":
-            if timestamp is not None or _TIMESTAMP.fullmatch(value) is None:
-                return None
-            timestamp = value
-        elif key == b"v1":
+        if key == b"v1":
             signatures.append(value)
             if len(signatures) > SIGNATURES_MAX:
                 return None
+        elif key == b"t":
+            if timestamp is not None or not _is_timestamp(value):
+                return None
+            timestamp = value
+        elif _SCHEME.fullmatch(key) is None:
+            return None
     if timestamp is None or not signatures:
         return None
     return timestamp, signatures
 
 
-def _matching_secret(message: bytes, signatures: list[bytes], secrets: Sequence[SigningSecret]) -> str | None:
+def _is_timestamp(digits: bytes) -> bool:
+    """No leading zero: the digest is over the digits as they came, Stripe's own library computes it over the
+    number.
+    """
+    return (
+        digits.isdigit()
+        and len(digits) <= _TIMESTAMP_DIGITS_MAX
+        and (not digits.startswith(b"0") or digits == b"0")
+    )
+
+
+def _matching_secret(
+    prefix: bytes, body: bytes, signatures: list[bytes], secrets: Sequence[SigningSecret]
+) -> str | None:
     for secret in secrets:
-        expected = hmac.digest(secret.key, message, "sha256").hex().encode()
+        mac = _keyed(secret.key).copy()
+        mac.update(prefix)
+        mac.update(body)
+        expected = mac.hexdigest().encode()
         for signature in signatures:
             if hmac.compare_digest(expected, signature):
                 return secret.fingerprint
     return None
+
+
+@functools.lru_cache(maxsize=64)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """What the key alone decides is computed once: a fifth of the digest of a usual delivery."""
+    return hmac.new(key, digestmod="sha256")
