@@ -36,7 +36,7 @@ async def run(rig: Rig, plan: Plan) -> Result:
     dsn_single = await rig.database()
     rates = _Rates()
     worker = await rig.start_worker(dsn, sweep_interval=_NEVER)
-    events, jobs = plan.count(15_000, 600), plan.count(5_000, 300)
+    events, jobs = plan.count(30_000, 600), plan.count(5_000, 300)
     singles = plan.count(1_500, 60)
     steps = 4
     async with rig.connected(dsn) as connection, rig.connected(dsn_single) as single:
