@@ -51,7 +51,7 @@ class ReceiverProcess:
         faults = await self._durability_faults_at_start()
         if faults:
             refuse_to_start(faults)
-        self._writer = GroupCommit(self._connect, self._committed)
+        self._writer = GroupCommit(self._connect, self._committed, self._settings.ingest_processes)
         receiver = handler.Receiver(
             self._endpoints,
             self._writer,

@@ -57,12 +57,15 @@ class GroupCommit:
         self,
         connect: Callable[[], Awaitable[type_connection]],
         on_batch: Callable[[list[Delivery], float], None],
+        receivers: int = 1,
     ) -> None:
         """`connect` opens a checked connection; `on_batch` is called after each commit with its rows and
-        seconds.
+        seconds; `receivers` is how many processes commit beside each other.
         """
         self._connect = connect
         self._on_batch = on_batch
+        # Flushes of the others run beside ours already: small ones of all would pay for many commits.
+        self._second_min_rows = limits.flush_second_min_rows * receivers
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Waiting] = deque()
         self._queue_bytes = 0
@@ -102,7 +105,7 @@ class GroupCommit:
         queue.append(_Waiting(delivery, settle, self._loop.time() + limits.commit_deadline_s))
         self._queue_bytes += size
         self._wake[0].set()
-        if len(queue) >= limits.flush_second_min_rows:
+        if len(queue) >= self._second_min_rows:
             for event in self._wake[1:]:
                 event.set()
 
@@ -130,7 +133,7 @@ class GroupCommit:
         while True:
             await wake.wait()
             wake.clear()
-            while self._queue and (number == 0 or len(self._queue) >= limits.flush_second_min_rows):
+            while self._queue and (number == 0 or len(self._queue) >= self._second_min_rows):
                 if connection is None or connection.is_closed():
                     connection = await self._reconnect()
                 batch = self._take()
