@@ -21,8 +21,8 @@ type_main = Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]
 
 
 def run(process: str, main: type_main) -> int:
-    """Run `main` until it returns; SIGTERM and SIGINT set its stop event. Returns the exit code: 1 for a fault
-    that nobody has caught, which is told by type and place like any other.
+    """Run `main` until it returns; SIGTERM and SIGINT set its stop event. Returns the exit code: 1 for a
+    fault that nobody has caught, which is told by type and place like any other.
     """
     telemetry.configure(process)
     tracing.start(process, instance())

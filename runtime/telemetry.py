@@ -1,5 +1,5 @@
-"""One JSON line per record, with ids as fields; never a payload, a token or a secret, nor what may hold one: an
-exception's text, a local variable, the arguments of a library's message.
+"""One JSON line per record, with ids as fields; never a payload, a token or a secret, nor what may hold one:
+an exception's text, a local variable, the arguments of a library's message.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class Servers:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # What runs inside a test logs as its process does. structlog's own default draws every local variable of every
-    # frame where `rich` is installed: seconds for fifty failures at once, and payloads in the report.
+    # What runs inside a test logs as its process does. structlog's own default draws every local variable of
+    # every frame where `rich` is installed: seconds for fifty failures at once, and payloads in the report.
     telemetry.configure("tests")
     config.addinivalue_line(
         "markers",
