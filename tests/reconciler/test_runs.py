@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from typing import Any
 
 from db.findings import PHASES
@@ -94,7 +95,7 @@ async def test_without_its_interval_it_does_what_it_is_asked_for(shop: Shop, pro
         for count in (1, 2):
             asked = await house.post("/ops/reconcile", OPS, {"phases": ["stuck_orders"]})
             assert asked.status == 202, asked.body
-            await until(lambda count=count: succeeded(count), 60, "the run that was asked for")
+            await until(partial(succeeded, count), 60, "the run that was asked for")
     serving.signal(signal.SIGTERM)
 
     assert await serving.ended() == 0, serving.output()
