@@ -35,14 +35,14 @@ class Stack:
     api: str
     operator: ClassVar = {"Authorization": f"Bearer {TOKEN}"}
 
-    async def send(self, body: str) -> tuple[int, str]:
+    async def send(self, body: str, endpoint: str = "stripe") -> tuple[int, str]:
         """Sign with the stripe library and POST; returns status and answer."""
         signature = stripe.WebhookSignature.generate_signature_header(
             body, SECRET, timestamp=clock.now_unix_s()
         )
         headers = {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}
         async with self.http.post(
-            f"{self.receiver}/webhooks/stripe", data=body.encode(), headers=headers
+            f"{self.receiver}/webhooks/{endpoint}", data=body.encode(), headers=headers
         ) as answer:
             return answer.status, await answer.text()
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from psp.hyperswitch import signature as hyperswitch
-from tests.acceptance.conftest import SWITCH_SECRET, Stack
+from tests.acceptance.conftest import SECRET, SWITCH_SECRET, Stack, started
 from tests.psp import hyperswitch_bodies as bodies
 from tests.support import hyperswitch_events as switch
 from tests.support import stripe_events as made
 from tests.support.poll import until
+from tests.support.processes import Processes
 
 RECEIVED = (200, '{"received":true}')
 
@@ -61,6 +62,33 @@ async def test_which_checkouts_are_credited(stack: Stack) -> None:
     assert [await stack.credits(name) for name in ("good", "mode", "purpose", "unpaid", "word", "zero")] == [
         250, 0, 0, 0, 0, 0,
     ]  # fmt: skip
+
+
+async def test_play_money_stays_out_of_a_live_ledger(dsn: str, redis_url: str, processes: Processes) -> None:
+    """An endpoint that names its mode holds back what is of the other one, however well it is signed; the
+    system before this one looked at neither.
+    """
+    endpoints = [
+        {"path": mode, "provider": "stripe", "account": f"acct_{mode}", "mode": mode, "secrets": [SECRET]}
+        for mode in ("live", "test")
+    ]
+    async with started(dsn, redis_url, processes, WEBHOOK_ENDPOINTS=json.dumps(endpoints)) as stack:
+        for path in ("live", "test"):
+            for is_live in (True, False):
+                event = topup(f"{path}-{is_live}") | {"livemode": is_live}
+                answered = await stack.send(json.dumps(event), path)
+                assert answered == RECEIVED
+        await stack.settled()
+        rows = reversed(await stack.deliveries())
+
+        assert [(row["endpoint"], row["state"], row["reason"]) for row in rows] == [
+            ("live", "applied", None),
+            ("live", "quarantined", "wrong_mode"),
+            ("test", "quarantined", "wrong_mode"),
+            ("test", "applied", None),
+        ]
+        accounts = ("live-True", "live-False", "test-True", "test-False")
+        assert [await stack.credits(account) for account in accounts] == [250, 0, 0, 250]
 
 
 async def test_what_a_stripe_delivery_is_answered(stack: Stack) -> None:
