@@ -47,7 +47,7 @@ GAUGES: tuple[tuple[str, str, Callable[[Gauges], float]], ...] = (
     ),
     (
         "sluice_orphan_refund_rows",
-        "Refunds whose payment nobody has seen for longer than RECONCILE_REFUND_ORPHAN_AFTER.",
+        "Refunds without a payment here or unknown at the PSP, beyond RECONCILE_REFUND_ORPHAN_AFTER.",
         lambda found: found.stuck.orphan_refunds,
     ),
     (

@@ -21,7 +21,9 @@ type_main = Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]
 
 
 def run(process: str, main: type_main) -> int:
-    """Run `main` until it returns; SIGTERM and SIGINT set its stop event. Returns the exit code."""
+    """Run `main` until it returns; SIGTERM and SIGINT set its stop event. Returns the exit code: 1 for a
+    fault that nobody has caught, which is told by type and place like any other.
+    """
     telemetry.configure(process)
     tracing.start(process, instance())
 
@@ -35,6 +37,9 @@ def run(process: str, main: type_main) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(body())
+    except Exception as error:  # noqa: BLE001 - Python's own last words would show the text of the exception
+        telemetry.logger().error("process_failed", exc_info=error)
+        return 1
     finally:
         tracing.stop()
 

@@ -1,4 +1,6 @@
-"""One JSON line per record, with ids as fields; never a payload, a token or a secret."""
+"""One JSON line per record, with ids as fields; never a payload, a token or a secret, nor what may hold one:
+an exception's text, a local variable, the arguments of a library's message.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import Any
 import msgspec
 import structlog
 
-_encoder = msgspec.json.Encoder(enc_hook=repr)
+_encoder = msgspec.json.Encoder(enc_hook=lambda value: type(value).__name__)
+"""What is no plain value is told by its type: its `repr` may show anything."""
 
 
 def _render(_logger: Any, _method: str, record: structlog.typing.EventDict) -> bytes:
@@ -54,11 +57,14 @@ def _drop_tracebacks_to_text(
 
 
 class _ToStructlog(logging.Handler):
-    """Sends what libraries log into the same stream; their messages' arguments are left out on purpose."""
+    """Sends what libraries log into the same stream; their messages' arguments are left out on purpose, and
+    so is what follows the first line: there asyncio writes the failed task with its exception's text.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        logger().warning("library", library=record.name, message=str(record.msg)[:200], exc_info=error)
+        message = str(record.msg).partition("\n")[0][:200]
+        logger().warning("library", library=record.name, message=message, exc_info=error)
 
 
 def logger() -> Any:

@@ -24,7 +24,7 @@ import uvloop
 
 from db import checks, embedded
 from db.migrate import migrate
-from runtime import guardian
+from runtime import guardian, telemetry
 from tests.support.processes import ROOT, Processes, processes_in
 
 BOOKS_LEFT_BROKEN = "books_left_broken"
@@ -47,6 +47,9 @@ class Servers:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What runs inside a test logs as its process does. structlog's own default draws every local variable of
+    # every frame where `rich` is installed: seconds for fifty failures at once, and payloads in the report.
+    telemetry.configure("tests")
     config.addinivalue_line(
         "markers",
         f"{BOOKS_LEFT_BROKEN}(reason): breaks an invariant on purpose, so they are not checked afterwards",

@@ -19,6 +19,7 @@ from runtime import clock
 _REFUSALS = {
     "refund_already_requested": ("REFUND_ALREADY_REQUESTED", "A refund of this order is already in progress"),
 }
+_UNPAID = frozenset({"pending", "failed", "cancelled"})
 _NOT_REFUNDABLE = ("ORDER_NOT_REFUNDABLE", "This order cannot be refunded, or not by as much")
 
 
@@ -45,7 +46,9 @@ class RequestedRefund(msgspec.Struct):
 async def request_refund(request: web.Request) -> web.Response:
     """Open a refund under this operation's id, for buyer or seller within the window."""
     order, refund_id = await orders.visible(request), str(request[OPERATION])
-    if order.completed_at is not None and not refund_window.is_open(order.completed_at, clock.now()):
+    # A row that has lost the time of its completion is as old as the order: the window never stays open.
+    since = order.completed_at or (None if order.status in _UNPAID else order.created_at)
+    if since is not None and not refund_window.is_open(since, clock.now()):
         raise ApiError(400, "REFUND_WINDOW_EXPIRED", "The time in which this order could be refunded is over")
     amount_minor = bodies.of(request, RequestRefund).amount_minor
     command = RefundRequested(order.source, order.terms.id, refund_id, amount_minor)

@@ -14,7 +14,9 @@ SELECT (SELECT count(*) FROM webhook_event WHERE state = 'pending') AS pending,
 -- Objects that wait at their PSP for longer than they should, by kind.
 SELECT (SELECT count(*) FROM webhook_event
         WHERE state = 'parked' AND awaits LIKE 'payment:%'
-          AND received_at < now() - make_interval(secs => $1)) AS orphan_refunds,
+          AND received_at < now() - make_interval(secs => $1))
+       + (SELECT count(*) FROM reconcile_stuck_object WHERE phase = 'orphan_refunds'
+          AND since < now() - make_interval(secs => $1)) AS orphan_refunds,
        (SELECT count(*) FROM refund WHERE status IN ('pending', 'requires_action')
           AND created_at < now() - make_interval(secs => $2)) AS refunds,
        (SELECT count(*) FROM checkout_session WHERE status = 'open'

@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -33,15 +33,16 @@ class Stack:
     http: aiohttp.ClientSession
     receiver: str
     api: str
+    operator: ClassVar = {"Authorization": f"Bearer {TOKEN}"}
 
-    async def send(self, body: str) -> tuple[int, str]:
+    async def send(self, body: str, endpoint: str = "stripe") -> tuple[int, str]:
         """Sign with the stripe library and POST; returns status and answer."""
         signature = stripe.WebhookSignature.generate_signature_header(
             body, SECRET, timestamp=clock.now_unix_s()
         )
         headers = {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}
         async with self.http.post(
-            f"{self.receiver}/webhooks/stripe", data=body.encode(), headers=headers
+            f"{self.receiver}/webhooks/{endpoint}", data=body.encode(), headers=headers
         ) as answer:
             return answer.status, await answer.text()
 
@@ -65,7 +66,7 @@ class Stack:
 
     async def get(self, path: str) -> Any:
         """Read from the API with the operator's token."""
-        async with self.http.get(self.api + path, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+        async with self.http.get(self.api + path, headers=self.operator) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 

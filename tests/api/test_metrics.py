@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.house import House, running
 from tests.api.seed import MEASURED, Seed
-from tests.support.stripe_events import checkout, event, refund
+from tests.support.stripe_events import checkout, event, refund, subscription
 
 ANYWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -77,13 +77,18 @@ async def test_an_empty_house_is_zero_and_not_unknown(house: House) -> None:
 
 
 async def test_stuck_objects_are_counted(house: House, seed: Seed) -> None:
-    """A refund and a checkout that wait for longer than the settings say."""
+    """A refund and a subscription that wait for longer than the settings say."""
     bought = checkout()
     await seed.applied(event("checkout.session.completed", bought))
     await seed.applied(event("refund.created", refund(bought["payment_intent"], 10, "pending")))
     await seed.connection.execute("UPDATE refund SET created_at = now() - interval '31 min'")
+    told = {"accountId": "cust_1"}
+    await seed.applied(event("customer.subscription.created", subscription("incomplete", metadata=told)))
+    await seed.connection.execute("UPDATE subscription SET created_at = now() - interval '31 min'")
+    found = await scrape(house)
 
-    assert (await scrape(house))["sluice_stuck_refunds_pending"] == 1
+    assert found["sluice_stuck_refunds_pending"] == 1
+    assert found["sluice_stuck_subscriptions_pending"] == 1
 
 
 async def test_without_a_database_gauges_are_unknown() -> None:

@@ -223,12 +223,21 @@ async def test_return_urls_follow_the_settings(dsn: str, redis_url: str, stripe:
         ) as shop:
             return [
                 (await shop.post(PATH, customer("acc-1"), {**GOOD, "successUrl": url})).status
-                for url in ("https://shop.example/", "https://evil.example/", "http://localhost:3000/")
+                for url in (
+                    "https://shop.example/",
+                    "https://evil.example/",
+                    "http://localhost:3000/",
+                    "https://shop.example@evil.example/",
+                    "https://shop.example\\@evil.example/",
+                    "https://SHOP.EXAMPLE:443/",
+                )
             ]
 
-    assert await statuses() == [200, 200, 400]
-    assert await statuses(APP_ENV="dev") == [200, 200, 200]
-    assert await statuses(RETURN_URL_ORIGINS="https://shop.example", APP_ENV="dev") == [200, 400, 400]
+    bound = {"RETURN_URL_ORIGINS": "https://shop.example"}
+    assert await statuses() == [200, 200, 400, 400, 400, 200]
+    assert await statuses(APP_ENV="dev") == [200, 200, 200, 400, 400, 200]
+    assert await statuses(**bound, APP_ENV="dev") == [200, 400, 400, 400, 400, 200]
+    assert await statuses(**bound) == [200, 400, 400, 400, 400, 200]
 
 
 async def test_the_fee_follows_the_settings(dsn: str, redis_url: str, stripe: World) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.api.house import OPS, Answer, customer
@@ -165,6 +167,43 @@ async def test_the_window_is_fourteen_days(market: Market, seed: Seed) -> None:
 
     assert told(late) == (400, "REFUND_WINDOW_EXPIRED")
     assert in_time.status == 200
+
+
+async def test_the_window_never_stays_open(market: Market, seed: Seed) -> None:
+    """An order whose row has lost the time of its completion is as old as the order itself."""
+    order_id = await market.bought()
+    kept = await seed.value("SELECT completed_at FROM orders")
+    lose = "UPDATE orders SET completed_at = NULL, created_at = now() - $1::interval"
+    await seed.connection.execute(lose, timedelta(days=14, minutes=1))
+    late = await market.refund(order_id)
+    await seed.connection.execute(lose, timedelta(days=13))
+    in_time = await market.refund(order_id)
+    await seed.connection.execute("UPDATE orders SET completed_at = $1", kept)
+
+    assert told(late) == (400, "REFUND_WINDOW_EXPIRED")
+    assert in_time.status == 200
+
+
+async def test_refunds_without_the_providers_id_stand_beside_each_other(market: Market, seed: Seed) -> None:
+    """Two orders whose refunds have not reached the provider yet; an id of its is one refund's, and never
+    empty.
+
+    In the system before this one an empty id stood for none, and the second refund could not be written.
+    """
+    orders = [await market.bought(f"buyer-{number}") for number in range(2)]
+    market.wire.spoil = ["429", "429"]
+    answers = [await market.refund(order_id, f"buyer-{n}") for n, order_id in enumerate(orders)]
+    unnamed = await seed.value("SELECT count(*) FROM refund WHERE psp_id IS NULL")
+    for psp_id, error in (("re_same", asyncpg.UniqueViolationError), ("", asyncpg.CheckViolationError)):
+        with pytest.raises(error):
+            await seed.connection.execute("UPDATE refund SET psp_id = $1", psp_id)
+    await seed.connection.execute("UPDATE outbox_effect SET next_attempt_at = now() WHERE state = 'pending'")
+    for order_id in orders:
+        await market.becomes(order_id, "refunded")
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert unnamed == 2
+    assert await seed.value("SELECT count(DISTINCT psp_id) FROM refund WHERE status = 'succeeded'") == 2
 
 
 async def test_partial_refunds_add_up(market: Market, seed: Seed) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from api.dev import COMMAND, seeds
+from runtime import clock
 from tests.api.house import DASHBOARD, OPS, House, customer, gateway, running
 from tests.api.seed import Seed
 from tests.support.ports import free_port
@@ -72,8 +73,10 @@ async def card_of(seed: Seed, account_id: str) -> str:
 
 async def test_three_accounts_with_a_million_and_a_card(command: Command, seed: Seed) -> None:
     """Exactly three, each with 1,000,000.00 USD through the ledger and one active card."""
+    begun = clock.now()
     printed = await command.done()
     accounts, balances, _, cards = await everything(seed)
+    expiries = [(month.year + 3, month.month) for month in (begun, clock.now())]
 
     assert [row["id"] for row in accounts] == ["acct_user1", "acct_user2", "acct_user3"]
     assert balances == [
@@ -85,6 +88,8 @@ async def test_three_accounts_with_a_million_and_a_card(command: Command, seed: 
         ("acct_user2", "1002", "active"),
         ("acct_user3", "1003", "active"),
     ]
+    assert {card["cardholder_name"] for card in cards} == {"Test User1", "Test User2", "Test User3"}
+    assert {(card["exp_year"], card["exp_month"]) for card in cards} <= set(expiries)
     assert printed.splitlines() == [
         f"{card['account_id']}  card {card['id']}  last4 {card['last4']}" for card in cards
     ]

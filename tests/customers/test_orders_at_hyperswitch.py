@@ -226,3 +226,22 @@ async def test_a_provider_may_be_chosen(bazaar: Bazaar) -> None:
 
     assert (answer.status, answer.json["code"]) == (503, "SERVICE_UNAVAILABLE")
     assert bazaar.switch.payments == {}
+
+
+@pytest.mark.parametrize("missing", ["HYPERSWITCH_ENABLED", "HYPERSWITCH_URL", "HYPERSWITCH_API_KEY"])
+async def test_the_provider_is_there_with_all_three_settings_only(
+    dsn: str, redis_url: str, seed: Seed, missing: str
+) -> None:
+    """With one of them missing nothing is sold, and nobody is asked: no order that nobody could pay."""
+    async with switching(f"http://127.0.0.1:{free_port()}/") as switch:
+        complete = {
+            "HYPERSWITCH_ENABLED": "true", "HYPERSWITCH_URL": switch.url, "HYPERSWITCH_API_KEY": API_KEY,
+        }  # fmt: skip
+        del complete[missing]
+        async with running(dsn, redis_url, **complete) as house:
+            assert (await house.put("/ops/products/book", OPS, BOOK)).status == 200
+            answer = await house.post(ORDERS, customer(BUYER), {"product_id": "book"})
+
+    assert (answer.status, answer.json["code"]) == (503, "PROVIDER_NOT_CONFIGURED")
+    assert switch.keys == []
+    assert await seed.value("SELECT count(*) FROM orders") == 0

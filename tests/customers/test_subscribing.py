@@ -125,6 +125,20 @@ async def test_an_account_has_one_trial_however_it_asks(market: Market, seed: Se
     assert await seed.value("SELECT count(*) FROM trial") == 1
 
 
+async def test_equal_requests_at_once_are_one_subscription(market: Market, seed: Seed) -> None:
+    """Fifty clicks with one key: one subscription, one payment at the provider, one answer for whoever is
+    served; beyond a customer's ration the rest are told to wait.
+    """
+    await plans(market.house)
+    answers = await asyncio.gather(*(subscribe(market, "pro", key="once") for _ in range(50)))
+    served = [answer for answer in answers if answer.status == 201]
+
+    assert {answer.status for answer in answers} <= {201, 409, 429, 503}
+    assert len({answer.body for answer in served}) == 1
+    assert [payment.id for payment in await market.payments()] == [served[0].json["payment_id"]]
+    assert await seed.value("SELECT count(*) FROM subscription") == 1
+
+
 async def test_a_trial_ends_by_time(market: Market, seed: Seed) -> None:
     """Nobody has to tell: when it is over it grants nothing."""
     await plans(market.house)

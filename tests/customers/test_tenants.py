@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
+import msgspec
 import pytest
 
-from api.auth import Role
 from api.customers import paying
-from api.routes import CONSOLE, ROUTES
 from billing.terms import OrderTerms, PlanTerms
 from db import cards
 from db.cards import SeedCard
@@ -22,6 +25,7 @@ from tests.support.stripe_events import checkout, event
 
 OWNER, OTHER = "tenant-one", "tenant-two"
 SCOPED = {"scope": "card:provisioning"}
+SETTINGS = {"APP_ENV": "test", "DEV_ENDPOINTS_ENABLED": "true", "PANDA_API_KEY": PANDA_KEY}
 
 
 @dataclass
@@ -34,6 +38,14 @@ class Belongings:
     order_id: str
     subscription_id: str
     postings_cursor: str
+
+    @property
+    def ids(self) -> list[str]:
+        """What somebody could put where a path takes an id."""
+        return [
+            OWNER, str(self.delivery_id), self.session_id, self.virtual_card_id, self.order_id,
+            self.subscription_id, f"pi_{self.order_id}", f"credential-{OWNER}", f"card-of-{OWNER}",
+        ]  # fmt: skip
 
     @property
     def marks(self) -> list[str]:
@@ -66,6 +78,8 @@ async def belongings(house: House, seed: Seed, panda: Panda) -> Belongings:
     ((card_id, _),) = await cards.seed(
         seed.connection, [SeedCard(OWNER, "usd", 4_711, "The Owner", "4711", 1, 2030)]
     )
+    product = {"amount_minor": 1_000, "currency": "usd"}
+    assert (await house.put("/ops/products/book", OPS, product)).status == 200
     listed = await house.get("/api/billing/credits/transactions?limit=1", customer(OWNER))
     order_id, subscription_id = await agreements(seed)
     return Belongings(
@@ -99,84 +113,83 @@ def intent(order: OrderTerms) -> dict[str, object]:
     }  # fmt: skip
 
 
-def request_for(route: str, owned: Belongings) -> tuple[str, object]:
-    """Path and body with which somebody would ask for the owner's things on this route."""
-    method, _, template = route.partition(" ")
-    ids = {
-        "/audit/deliveries/{id}": owned.delivery_id,
-        "/audit/deliveries/{id}/raw": owned.delivery_id,
-        "/audit/explain/{kind}/{id}": OWNER,
-        "/ops/deliveries/{id}/replay": owned.delivery_id,
-        "/ops/deliveries/{id}/resolve": owned.delivery_id,
-        "/ops/alerts/{id}/resolve": 1,
-        "/api/accounts/{id}/credits": OWNER,
-        "/api/accounts/{id}/credits/spend": OWNER,
-        "/api/v1/cards/{id}/wallet_payload": owned.virtual_card_id,
-        "/api/v1/orders/{id}": owned.order_id,
-        "/api/v1/orders/{id}/refund": owned.order_id,
-        "/marketplace/orders/{id}/refund": owned.order_id,
-        "/api/v1/subscriptions/complete/{id}": owned.subscription_id,
-        "/ops/plans/{id}": "pro",
-        "/ops/credentials/{id}": f"credential-{OWNER}",
-        "/ops/cards/{id}": f"card-of-{OWNER}",
-        "/ops/products/{id}": "book",
+FIELDS: dict[str, object] = {
+    "accountId": OWNER, "user_id": OWNER, "buyer_id": OWNER, "account_id": OWNER,
+    "object": f"account:{OWNER}", "credential_id": f"credential-{OWNER}", "credits": 1, "amount_usdc": "1",
+    "product_id": "book", "successUrl": "https://shop.example/", "plan_id": "none", "reason": "mine now",
+}  # fmt: skip
+"""What somebody would write into a body to get at the owner's things."""
+NAME_NOTHING = frozenset(
+    {
+        "active", "amount_minor", "currency", "cursor", "dry_run", "filter", "last_four", "licences", "name",
+        "panda_id", "phases", "provider", "seller_amount_minor", "seller_id", "status", "trial_days",
     }
-    assert ("{id}" in template) == (template in ids), f"{route}: say which of the owner's ids it takes"
-    path = template.replace("{kind}", "account").replace("{run_id}", "1")
-    path = path.replace("{id}", str(ids.get(template)))
-    bodies: dict[str, object] = {
-        "POST /api/credits/sessions": {
-            "successUrl": "https://shop.example/", "credits": 1, "accountId": OWNER,
-        },
-        "POST /api/billing/credits/topup": {"user_id": OWNER, "amount_usdc": "1"},
-        "POST /api/v1/orders": {"product_id": "book", "buyer_id": OWNER},
-        "POST /api/v1/subscriptions": {"plan_id": "none"},
-        "POST /api/accounts/{id}/credits/spend": {"credits": 1},
-    }  # fmt: skip
-    if template.endswith("/transactions"):
-        path += f"?cursor={owned.postings_cursor}"
-    return path, bodies.get(f"{method} {template}")
+)  # fmt: skip
+"""Fields of bodies that are left out: nothing of the owner's can be named in them."""
 
 
-BY_HEADER = [route for route in ROUTES if route not in CONSOLE]
-"""The console knows its callers by its cookie: see `tests/api/test_console_doors.py`."""
-OF_NOBODY = frozenset(f"{route.method} {route.path}" for route in BY_HEADER if Role.ANYONE in route.roles)
-OF_THE_CALLER = frozenset(
-    ("GET /api/billing/credits", "GET /api/billing/credits/transactions", "GET /api/v1/entitlements")
-)
-"""Routes that name no object: they answer, with nothing of anybody else's."""
+@dataclass
+class Asked:
+    """One request for something that is not the asker's."""
+
+    method: str
+    path: str
+    body: object
+    is_public: bool
+    is_own: bool
+
+
+def requests_for(document: dict[str, Any], owned: Belongings) -> Iterator[Asked]:
+    """Every operation of the document, with whatever of the owner's can be named in it.
+
+    Where a path takes an id it is asked with each of the owner's ids, whatever the path is about, and with
+    the owner's cursor where it takes one. A route that is new is in the document, and so it is asked.
+    """
+    for template, operations in document["paths"].items():
+        for method, operation in operations.items():
+            kinds = {kind for scheme in operation["security"] for kind in scheme}
+            is_own = method == "get" and "{" not in template and "customer" in kinds
+            body = body_of(document, operation)
+            takes_cursor = any(each["name"] == "cursor" for each in operation["parameters"])
+            for owned_id in owned.ids if "{" in template else [""]:
+                path = re.sub(r"\{\w+\}", owned_id, template.replace("{kind}", "account"))
+                yield Asked(method.upper(), path, body, not kinds, is_own)
+                if takes_cursor:
+                    query = f"?cursor={owned.postings_cursor}"
+                    yield Asked(method.upper(), path + query, body, not kinds, is_own)
+
+
+def body_of(document: dict[str, Any], operation: dict[str, Any]) -> object:
+    """A body that names all of the owner's things that its type can name."""
+    if "requestBody" not in operation or "application/json" not in operation["requestBody"]["content"]:
+        return None
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    type_ = document["components"]["schemas"][reference.rpartition("/")[2]]
+    undecided = type_["properties"].keys() - FIELDS.keys() - NAME_NOTHING
+    assert undecided == set(), f"{reference}: say what of the owner's could be named in these fields"
+    return {name: FIELDS[name] for name in type_["properties"] if name in FIELDS}
 
 
 @pytest.mark.parametrize("who", ["token", "gateway"])
 async def test_nothing_of_another_tenant_on_any_route(
     dsn: str, redis_url: str, seed: Seed, panda: Panda, stripe: World, who: str
 ) -> None:
-    """Every route of the table, asked by somebody else for what is the owner's."""
-    settings = {
-        "APP_ENV": "test",
-        "DEV_ENDPOINTS_ENABLED": "true",
-        "PANDA_API_URL": panda.url,
-        "PANDA_API_KEY": PANDA_KEY,
-        "STRIPE_SECRET_KEY": KEY,
-        "STRIPE_API_BASE": stripe.url,
-    }
-    async with running(dsn, redis_url, **settings) as house:
+    """Every operation of `/openapi.json`, asked by somebody else for each thing of the owner's."""
+    async with running(
+        dsn, redis_url, **SETTINGS, PANDA_API_URL=panda.url, STRIPE_SECRET_KEY=KEY, STRIPE_API_BASE=stripe.url
+    ) as house:
         owned = await belongings(house, seed, panda)
-        for number, route in enumerate(f"{route.method} {route.path}" for route in BY_HEADER):
+        document = (await house.get("/openapi.json")).json
+        for number, asked in enumerate(requests_for(document, owned)):
             # Another name each time, so that no ration answers instead of the route.
-            name = OTHER if route.endswith("wallet") else f"{OTHER}-{number}"
+            name = OTHER if asked.path.endswith("wallet") else f"{OTHER}-{number}"
             headers = customer(name, **SCOPED) if who == "token" else gateway(name)
-            path, body = request_for(route, owned)
-            answer = await (
-                house.post(path, {**headers, "Idempotency-Key": "k1"}, body)
-                if route.startswith("POST")
-                else house.ask(route.partition(" ")[0], path, headers)
-            )
-            expected = {200} if route in OF_NOBODY | OF_THE_CALLER else {401, 404}
-            told = answer.body.decode() + str(answer.headers)
+            body = None if asked.body is None else msgspec.json.encode(asked.body)
+            answer = await house.ask(asked.method, asked.path, {**headers, "Idempotency-Key": "k1"}, body)
+            told = answer.body.decode() + str(answer.headers).replace(quote(asked.path, safe=""), "")
 
-            assert answer.status in expected, (route, answer.status, answer.body)
-            assert [mark for mark in owned.marks if mark in told] == [], route
+            assert answer.status in expected(asked), (asked, answer.status, answer.body)
+            assert [mark for mark in owned.marks if mark in told] == [], asked
         mine = await house.get(f"/api/accounts/{OWNER}/credits", customer(OWNER))
 
     assert mine.json["remaining_credits"] == 4_711
@@ -184,24 +197,40 @@ async def test_nothing_of_another_tenant_on_any_route(
     assert await seed.value("SELECT count(*) FROM access_log WHERE actor LIKE $1", f"{OTHER}%") == 0
 
 
+def expected(asked: Asked) -> set[int]:
+    """What a stranger may be answered: the console shows its door, and its commands need their own token."""
+    if asked.is_public:
+        return {200, 303, 400, 403, 404}
+    if asked.path.startswith("/console"):
+        return {303} if asked.method == "GET" else {303, 403}
+    return {200, 401, 404} if asked.is_own else {401, 404}
+
+
 async def test_the_owner_finds_all_of_it(dsn: str, redis_url: str, seed: Seed, panda: Panda) -> None:
     """The same questions by the owner are answered: the matrix above asks for things that are there."""
-    settings = {"APP_ENV": "test", "DEV_ENDPOINTS_ENABLED": "true", "PANDA_API_URL": panda.url}
-    async with running(dsn, redis_url, **settings, PANDA_API_KEY=PANDA_KEY) as house:
+    async with running(dsn, redis_url, **SETTINGS, PANDA_API_URL=panda.url) as house:
         owned = await belongings(house, seed, panda)
-        answers = [
-            await house.get(request_for(route, owned)[0], customer(OWNER, **SCOPED))
-            for route in (
-                "GET /api/accounts/{id}/credits",
-                "GET /api/billing/credits",
-                "GET /api/billing/credits/transactions",
-                "GET /api/card/wallet",
-                "GET /wallet",
-                "GET /api/v1/cards/{id}/wallet_payload",
-                "GET /api/v1/orders/{id}",
-                "GET /api/v1/entitlements",
+        paths = (
+            f"/api/accounts/{OWNER}/credits",
+            "/api/billing/credits",
+            f"/api/billing/credits/transactions?cursor={owned.postings_cursor}",
+            "/api/card/wallet",
+            "/wallet",
+            f"/api/v1/cards/{owned.virtual_card_id}/wallet_payload",
+            f"/api/v1/orders/{owned.order_id}",
+            "/api/v1/entitlements",
+        )
+        answers = [await house.get(path, customer(OWNER, **SCOPED)) for path in paths]
+        operators = [
+            await house.get(path, OPS)
+            for path in (
+                f"/audit/deliveries/{owned.delivery_id}/raw",
+                f"/audit/explain/checkout_session/{owned.session_id}",
+                f"/audit/explain/subscription/{owned.subscription_id}",
+                f"/ops/credentials/credential-{OWNER}",
             )
         ]
 
-    assert [answer.status for answer in answers] == [200] * 8
-    assert [any(mark.encode() in answer.body for mark in owned.marks) for answer in answers] == [True] * 8
+    assert [answer.status for answer in answers + operators] == [200] * 12
+    for answer in answers + operators:
+        assert any(mark.encode() in answer.body for mark in owned.marks)

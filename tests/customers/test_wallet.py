@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.api.house import DASHBOARD, OPS, Answer, House, customer, gateway, running
+from tests.api.house import Answer, House, customer, running
 from tests.api.seed import Seed
 from tests.customers.providers import PANDA_KEY, Panda, answering, panda_of
 from tests.support.ports import free_port
@@ -215,66 +215,6 @@ async def test_without_a_processor_it_is_503(dsn: str, redis_url: str, seed: See
 
     assert (without_card.status, answer.status, stranger.status) == (404, 503, 401)
     assert answer.json["code"] == "PROVIDER_NOT_CONFIGURED"
-    assert_uncached(answer)
-
-
-async def test_only_a_bearer_token_with_the_scope(issuer: House, seed: Seed, panda: Panda) -> None:
-    """No gateway, ops token, cookie or other scope, and nothing beside the token that names anybody."""
-    await has_card(seed, panda)
-    expired, other = holder(exp=1), customer("u1")
-    bearer = holder()["Authorization"]
-    cases: dict[str, dict[str, str]] = {
-        "nothing": {},
-        "cookie alone": {"Cookie": "credential_id=credential-u1"},
-        "gateway": gateway("u1"),
-        "gateway and token": {**gateway("u1"), **holder()},
-        "cookie and token": {**holder(), "Cookie": "credential_id=credential-u1"},
-        "session id and token": {**holder(), "sessionid": "x"},
-        "empty cookie and token": {**holder(), "Cookie": ""},
-        "no scope": other,
-        "another scope": holder(scope="card:read"),
-        "a longer scope": holder(scope="card:provisioning2"),
-        "scope in a list": holder(scope=[SCOPE]),
-        "no text": holder(scope=1),
-        "expired": expired,
-        "two tokens": {"Authorization": f"{bearer} {bearer}"},
-        "no bearer": {"Authorization": bearer.replace("Bearer", "Token")},
-        "token alone": {"Authorization": bearer.removeprefix("Bearer ")},
-        "forged": {"Authorization": bearer[:-2] + ("AA" if bearer[-2:] != "AA" else "BB")},
-        "ops": OPS,
-        "dashboard": DASHBOARD,
-    }
-    answers = {name: await issuer.get(PATH, headers) for name, headers in cases.items()}
-
-    assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(cases, 401)
-    for answer in answers.values():
-        assert_uncached(answer)
-    assert await panda.asked() == []
-    several = await issuer.get(PATH, holder(scope=f"openid {SCOPE}"))
-    assert several.status == 200
-
-
-async def test_every_refusal_is_uncached(issuer: House) -> None:
-    """Also those that no handler makes: a query, a method, a path, a ration, bytes that are no request."""
-    answers = [
-        await issuer.get(f"{PATH}?x=1", holder()),
-        await issuer.post(PATH, holder()),
-        await issuer.get(f"{PATH}/", holder()),
-        *[await issuer.get(PATH, holder("eager")) for _ in range(12)],
-    ]
-
-    assert {answer.status for answer in answers} == {400, 405, 404, 500, 429}
-    for answer in answers:
-        assert_uncached(answer)
-
-
-async def test_without_a_database_it_is_uncached_too(redis_url: str) -> None:
-    """A 503 is as private as a 200."""
-    nowhere = f"postgresql://127.0.0.1:{free_port()}/x"
-    async with running(nowhere, redis_url) as house:
-        answer = await house.get(PATH, holder())
-
-    assert answer.status == 503
     assert_uncached(answer)
 
 

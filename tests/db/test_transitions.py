@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from billing.order_states import TRANSFER
+from billing.purchase_states import walk
 from tests.db.test_schema import check_values
 from tests.house.state_diagrams import MACHINES
 
@@ -43,3 +47,32 @@ def test_terminal_states_can_be_told_from_the_rows() -> None:
         left = {edge.from_state for edge in machine.edges}
 
         assert set(machine.states) - left == set(machine.terminal), machine.name
+
+
+TRANSFER_STEPS = {
+    (None, "completed"), (None, "reversal_pending"), (None, "reversed"),
+    ("completed", "completed"), ("completed", "reversal_pending"), ("completed", "reversed"),
+    ("completed", "permanently_failed"),
+    ("reversal_pending", "completed"), ("reversal_pending", "reversal_pending"),
+    ("reversal_pending", "reversed"), ("reversal_pending", "permanently_failed"),
+    ("permanently_failed", "permanently_failed"), ("permanently_failed", "reversed"),
+}  # fmt: skip
+"""Written down a second time. A transfer begins when the PSP tells of it, so nothing is pending or failed
+before that, and a reversal that was given up and comes back after all is believed.
+"""
+
+
+async def test_every_pair_of_a_transfers_states_is_decided(database: asyncpg.Connection) -> None:
+    """The whole matrix: a step is made and allowed in the database, or it is refused and told as
+    tampering.
+    """
+    rows = await database.fetch("SELECT from_state, to_state FROM allowed_transition WHERE kind = 'transfer'")
+    walked = set()
+    for pair in itertools.product([None, *TRANSFER.states, "unknown"], [*TRANSFER.states, "unknown"]):
+        with contextlib.suppress(AssertionError):
+            walk(TRANSFER, "tr_1", 1, *pair)
+            walked.add(pair)
+
+    assert walked == TRANSFER_STEPS
+    assert {tuple(row) for row in rows} == TRANSFER_STEPS
+    assert await check_values(database, "seller_transfer_status") == set(TRANSFER.states)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from typing import Any
 
 from db.findings import PHASES
@@ -78,6 +79,28 @@ async def test_three_processes_at_once_have_one_effect(shop: Shop, processes: Pr
     )
     assert await shop.value(applied) == 5
     assert await shop.value("SELECT count(*) FROM webhook_event WHERE conflict") == 0
+
+
+async def test_without_its_interval_it_does_what_it_is_asked_for(shop: Shop, processes: Processes) -> None:
+    """`RECONCILE_WORKER_ENABLED=false` stops the interval, and nothing that a person wants."""
+    await lost_orders(shop, 1)
+    switched_off = {**environment(shop), "RECONCILE_WORKER_ENABLED": "false", "RECONCILE_INTERVAL": "1s"}
+    serving = processes.start("-m", "reconciler", environment=switched_off)
+
+    async def succeeded(count: int) -> bool:
+        rows = await shop.admin.fetch("SELECT status FROM reconcile_run")
+        return [row["status"] for row in rows] == ["succeeded"] * count
+
+    async with running(shop.dsn, shop.redis_url) as house:
+        for count in (1, 2):
+            asked = await house.post("/ops/reconcile", OPS, {"phases": ["stuck_orders"]})
+            assert asked.status == 202, asked.body
+            await until(partial(succeeded, count), 60, "the run that was asked for")
+    serving.signal(signal.SIGTERM)
+
+    assert await serving.ended() == 0, serving.output()
+    by = await shop.admin.fetch("SELECT requested_by FROM reconcile_run")
+    assert [row["requested_by"] for row in by] == ["eva", "eva"]
 
 
 async def test_a_run_that_failed_in_part_says_so(shop: Shop) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
+from db import operations
 from db.queries import OPERATIONS
 from runtime import clock, limits, settings
 from tests.support import stripe_events as made
@@ -159,28 +161,67 @@ async def test_idempotency_keys_have_a_lifetime(house: House, retention: Retenti
     assert "keys_deleted" not in await retention.run_once()
 
 
+async def stopped_after_one_batch(house: House, retention: Retention, count: str, last: str) -> int:
+    """Run retention, stop it when its second batch has begun, and return how many rows `count` then finds.
+
+    The row that `last` locks is the second batch's: as long as it is held that batch cannot end.
+    """
+    holder = await asyncpg.connect(house.dsn)
+    before = await house.admin.fetchval(count)
+    async with holder.transaction():
+        assert await holder.fetchval(last) is not None
+        round_ = asyncio.create_task(retention.run_once())
+
+        async def begun() -> bool:
+            return bool(await house.admin.fetchval(count) < before)
+
+        await until(begun, 30, "the first batch")
+        round_.cancel()
+        await asyncio.gather(round_, return_exceptions=True)
+    await holder.close()
+    assert round_.cancelled()
+    return int(await house.admin.fetchval(count))
+
+
 async def test_retention_may_be_stopped_between_two_batches(house: House, retention: Retention) -> None:
     """What it has done stays done, and the next round does the rest."""
     await house.admin.execute(
         """INSERT INTO idempotency_key (caller, key, request_sha256, leased_until, created_at)
-           SELECT 'ops:eva', 'k' || n, '\\x00', '-infinity', now() - interval '31 days'
-           FROM generate_series(1, $1::integer) n""",
-        limits.retention_batch_rows + 1,
+           SELECT 'ops:eva', 'k' || n, '\\x00', '-infinity', now() - interval '31 days' + n * interval '1 s'
+           FROM generate_series(0, $1::integer) n""",
+        limits.retention_batch_rows,
     )
-    left = "SELECT count(*) FROM idempotency_key"
-    round_ = asyncio.create_task(retention.run_once())
-
-    async def begun() -> bool:
-        return bool(await house.admin.fetchval(left) == 1)
-
-    await until(begun, 30, "the first batch")
-    round_.cancel()
-    await asyncio.gather(round_, return_exceptions=True)
-    stopped = await house.admin.fetchval(left)
+    count = "SELECT count(*) FROM idempotency_key"
+    last = "SELECT key FROM idempotency_key ORDER BY created_at DESC LIMIT 1 FOR UPDATE"
+    stopped = await stopped_after_one_batch(house, retention, count, last)
     counts = await retention.run_once()
 
-    assert (round_.cancelled(), stopped) == (True, 1)
-    assert (counts["keys_deleted"], await house.admin.fetchval(left)) == (1, 0)
+    assert stopped == 1
+    assert (counts["keys_deleted"], await house.admin.fetchval(count)) == (1, 0)
+
+
+@pytest.mark.books_left_broken(reason="the log rows are moved into the past by hand")
+async def test_retention_of_the_log_may_be_stopped_too(house: House, retention: Retention) -> None:
+    """Between two batches of a day that an open event pins: whole batches are gone, the rest and the open
+    event are there, and the next round takes the rest.
+    """
+    await house.process(b"not json", made.event("checkout.session.completed", made.checkout()))
+    await house.admin.execute(
+        f"""INSERT INTO webhook_log (source, endpoint, origin, verdict, request_id, body, body_bytes,
+                                     body_sha256, headers)
+            SELECT source, endpoint, origin, 'bad_sig', 'r', body, body_bytes, body_sha256, headers
+            FROM (SELECT * FROM webhook_log LIMIT 1) l, generate_series(1, {limits.retention_batch_rows})"""
+    )
+    await backdate(house, 120)
+    async with house.connections.acquire() as connection:
+        await operations.make_partitions(connection, limits.partitions_ahead_days)
+    count = "SELECT count(*) FROM webhook_log"
+    last = "SELECT id FROM webhook_log ORDER BY ctid DESC LIMIT 1 FOR UPDATE"
+    stopped = await stopped_after_one_batch(house, retention, count, last)
+    counts = await retention.run_once()
+
+    assert stopped == 2
+    assert (counts["rows_deleted"], await house.admin.fetchval(count)) == (1, 1)
 
 
 @pytest.mark.parametrize(("given", "days"), [("0", 90), ("-1", 90), ("soon", 90), ("7", 7), ("365", 365)])
