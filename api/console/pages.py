@@ -88,7 +88,9 @@ async def show_delivery(request: web.Request) -> web.Response:
         advice=wording.REASONS.get(found["reason"] or "", wording.NO_REASON_KNOWN),
         seen=seen,
         at_the_psp=_at_the_psp(request, found),
-        trace=traces.trace_of(found["event_id"], found["request_id"], verified) if traced else None,
+        trace=traces.trace_of(found["event_id"], found["request_id"], verified, found["headers"])
+        if traced
+        else None,
     )
 
 

@@ -34,12 +34,16 @@ class Stack:
     receiver: str
     api: str
 
-    async def send(self, body: str) -> tuple[int, str]:
-        """Sign with the stripe library and POST; returns status and answer."""
+    async def send(self, body: str, **further: str) -> tuple[int, str]:
+        """Sign with the stripe library and POST, with further headers; returns status and answer."""
         signature = stripe.WebhookSignature.generate_signature_header(
             body, SECRET, timestamp=clock.now_unix_s()
         )
-        headers = {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}
+        headers = {
+            "Stripe-Signature": signature,
+            "Content-Type": "application/json; charset=utf-8",
+            **further,
+        }
         async with self.http.post(
             f"{self.receiver}/webhooks/stripe", data=body.encode(), headers=headers
         ) as answer:
