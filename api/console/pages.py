@@ -12,7 +12,7 @@ from aiohttp import web
 from api import deliveries, errors, explain, explain_view, filters
 from api.console import wording
 from api.console.rendering import page, see_other
-from api.console.shown import path_part, pretty
+from api.console.shown import path_part, pretty, row
 from api.delivery_view import movement_fields
 from api.world import WORLD
 from db import access, desk, traces
@@ -135,8 +135,7 @@ async def show_explain(request: web.Request) -> web.Response:
             asked=request.match_info["id"],
             fault=error,
         )
-    row = [(name, value) for name, value in found["state"].items() if name != "balances"]
-    return page(request, "explain.html", found=found, row=row, wording=wording)
+    return page(request, "explain.html", found=found, row=row(found["state"]), wording=wording)
 
 
 def _kinds() -> list[str]:

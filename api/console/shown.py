@@ -14,6 +14,9 @@ from urllib.parse import quote
 import msgspec
 from markupsafe import Markup
 
+from billing import units
+from billing.units import decimal_text
+
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -66,12 +69,19 @@ def size(count: int) -> str:
 def money(posting: dict[str, Any]) -> str:
     """An amount with its unit and sign: `+12.50 USD`, `-3 credits`."""
     sign = "+" if posting["amount_minor"] > 0 else ""
-    return f"{sign}{posting['amount']} {unit(posting['unit'])}"
+    return f"{sign}{posting['amount']} {units.name(posting['unit'])}"
 
 
-def unit(code: str) -> str:
-    """A unit as people write it."""
-    return {"credit": "credits"}.get(code, code.upper())
+def row(state: dict[str, Any]) -> list[tuple[str, Any]]:
+    """An object's row as names and values, its minor units as amounts of its currency."""
+    told = []
+    for name, value in state.items():
+        if name.endswith("_minor") and value is not None and "exponent" in state:
+            amount = decimal_text(value, state["exponent"])
+            told.append((name.removesuffix("_minor"), f"{amount} {units.name(state['currency'])}"))
+        elif name not in ("balances", "exponent", "amount"):
+            told.append((name, value))
+    return told
 
 
 def path_part(value: str) -> str:
@@ -133,7 +143,7 @@ FILTERS = {
     "seconds": seconds,
     "size": size,
     "money": money,
-    "unit": unit,
+    "unit": units.name,
     "path_part": path_part,
     "words": words,
     "as_text": as_text,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.amounts import decimal_text
-from api.console.shown import money, path_part, unit, words
+from api.console.shown import money, path_part, words
+from billing import units
 
 KINDS = {
     "account": "account",
@@ -245,7 +245,7 @@ def amounts(entry: dict[str, Any], about: str | None = None) -> list[tuple[str, 
 def balance(entry: dict[str, Any], code: str) -> str:
     """The account's balance of one unit after a movement of its history."""
     exponent = next(leg["exponent"] for leg in entry["own"] if leg["unit"] == code)
-    return f"{decimal_text(entry['after'][code], exponent)} {unit(code)}"
+    return f"{units.decimal_text(entry['after'][code], exponent)} {units.name(code)}"
 
 
 def signed_by_a_psp(found: dict[str, Any]) -> bool:
