@@ -37,12 +37,12 @@ _WATCHED = (
 
 
 def shaped(event: Fields) -> Shape | None:
-    """The shape of an event; None where nothing is watched."""
-    event_type, data = event.raw("type"), event.raw("data")
+    """The shape of an event; None where nothing is watched, or it tells no version: Stripe's own do."""
+    event_type, data, version = event.raw("type"), event.raw("data"), versions.told(event)
     watch = _watch(event_type) if isinstance(event_type, str) else None
-    if watch is None or not isinstance(data, dict):
+    if watch is None or not version or not isinstance(data, dict):
         return None
-    return watch.shape(event_type, versions.told(event), data.get("object"))
+    return watch.shape(event_type, version, data.get("object"))
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ CREATE TABLE event_field (
     field text NOT NULL,
     api_version text NOT NULL,           -- empty where the PSP tells none
     present boolean NOT NULL,
-    lost boolean NOT NULL,               -- absent, although an earlier event of this type had it
+    lost boolean NOT NULL,               -- absent, although events of this type had it in another version
     seen_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (source, event_type, field, api_version, present),
     CONSTRAINT event_field_lost CHECK (NOT (present AND lost))

@@ -83,7 +83,6 @@ def test_a_version_that_is_none_is_not_kept() -> None:
     shapes = [read(made.encode(event), Expected()).shape for event in events]
 
     assert [shape.version for shape in shapes if shape is not None] == [
-        "",
         "2024-06-20",
         "2026-10-28.endive; some_beta=v1",
         "unreadable",

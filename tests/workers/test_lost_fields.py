@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from psp.reading import Expected
+from tests.support import hyperswitch_events as hyperswitch
 from tests.support import stripe_events as made
 from tests.workers.conftest import House
 from workers.drain import Drainer
@@ -57,8 +58,24 @@ async def test_one_batch_over_a_change_of_versions_is_enough(house: House) -> No
     assert await alarmed(house) == [(f"stripe:invoice.paid {NEW}", "no longer sent: subscription")]
 
 
+async def test_a_psp_without_versions_loses_a_field_from_one_event_to_the_next(house: House) -> None:
+    """Hyperswitch's bodies tell no version: what was there and is gone is lost."""
+    paid = hyperswitch.payment("pay_1", "succeeded", None)
+    whole = paid["content"]["object"]
+    lacks = {name: whole[name] for name in whole if name != "currency"}
+    for subject in (whole, lacks, lacks):
+        body = {**paid, "event_id": made.unique("evt"), "content": {**paid["content"], "object": subject}}
+        await house.tell("hyperswitch", body)
+        await house.drain()
+
+    subject = f"hyperswitch:{paid['event_type']}"
+    assert await alarmed(house) == [(subject, "no longer sent: currency")]
+
+
 async def test_what_was_never_sent_or_has_moved_is_no_loss(house: House) -> None:
-    """An account that begins with the new version, and one that changes to it, hear nothing."""
+    """An account that begins with the new version, and one that changes to it, hear nothing; nor does one
+    whose events of one version differ.
+    """
     parent = {"subscription_details": {"subscription": "sub_1"}}
     never = await house.process(made.event("refund.updated", {"id": "re_1"}))
     again = await house.process(made.event("refund.updated", made.refund("pi_1", 5)), paid(OLD))
@@ -66,8 +83,10 @@ async def test_what_was_never_sent_or_has_moved_is_no_loss(house: House) -> None
         made.event("refund.updated", {"id": "re_2"}), paid(NEW, "subscription", parent=parent)
     )
 
+    same = await house.process(paid(OLD, "subscription"), made.event("refund.updated", {"id": "re_3"}))
+
     assert await alarmed(house) == []
-    assert [counts["lost_fields"] for counts in (never, again, later)] == [0, 0, 0]
+    assert [counts["lost_fields"] for counts in (never, again, later, same)] == [0, 0, 0, 0]
 
 
 @pytest.mark.books_left_broken("a subscription without its period is in quarantine")
