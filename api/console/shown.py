@@ -23,6 +23,9 @@ _ACTING = re.compile(
 )
 
 
+_JOINT = re.compile(r"(?<=[._:])(?=[^._:])")
+
+
 def visible(value: Any) -> Any:
     """A text with every character that would act instead of being seen replaced by its code.
 
@@ -82,6 +85,11 @@ def row(state: dict[str, Any]) -> list[tuple[str, Any]]:
         elif name not in ("balances", "exponent", "amount"):
             told.append((name, value))
     return told
+
+
+def parted(value: Any) -> Markup:
+    """A name or an id that is broken behind its dots, colons and underscores before it is anywhere else."""
+    return Markup("<wbr>").join(_JOINT.split(str(visible(value))))
 
 
 def path_part(value: str) -> str:
@@ -144,6 +152,7 @@ FILTERS = {
     "size": size,
     "money": money,
     "unit": units.name,
+    "parted": parted,
     "path_part": path_part,
     "words": words,
     "as_text": as_text,

@@ -47,8 +47,9 @@
     const labels = Object.keys(content.series);
     const spoken = (label) => label.replaceAll("_", " ");
     const latest = labels.map((label) => `${spoken(label)} ${number(lastOf(content.series[label]))}${content.unit || ""}`);
-    const empty = Object.values(content.series).every((values) => values.every((value) => value === null));
-    const text = empty ? "Nothing measured in this window." : `Latest: ${latest.join(", ")}`;
+    const nothing = (value) => value === null || (content.bars && value === 0);
+    const empty = Object.values(content.series).every((values) => values.every(nothing));
+    const text = empty ? figure.dataset.empty : `Latest: ${latest.join(", ")}`;
     figure.querySelector(".now").replaceChildren(...(empty ? [text] : ["Latest: ", ...latest.map((each, at) => {
       const key = document.createElement("span");
       key.className = `key key-${(at % 5) + 1}${at > 4 ? " key-again" : ""}`; // dashed, as its line is
