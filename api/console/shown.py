@@ -23,7 +23,8 @@ _ACTING = re.compile(
 )
 
 
-_JOINT = re.compile(r"(?<=[._:])(?=[^._:])")
+_TIMES = ("_at", "_start", "_end")
+_JOINT = re.compile(r"(?<=[.:])(?=[^.:])")
 
 
 def visible(value: Any) -> Any:
@@ -52,6 +53,14 @@ def when(at: datetime | str | None) -> Markup:
     )
 
 
+def moment(unix_s: int | None) -> datetime | None:
+    """A time that a PSP has written; what no calendar has is as good as none."""
+    try:
+        return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def seconds(value: float | None) -> str:
     """A span of time for a person: `26 ms`, `4.2 s`, `3 min`, `2 h`, `5 days`."""
     if value is None:
@@ -76,19 +85,21 @@ def money(posting: dict[str, Any]) -> str:
 
 
 def row(state: dict[str, Any]) -> list[tuple[str, Any]]:
-    """An object's row as names and values, its minor units as amounts of its currency."""
-    told = []
+    """An object's row as names and values: minor units as amounts of its currency, seconds as times."""
+    told: list[tuple[str, Any]] = []
     for name, value in state.items():
         if name.endswith("_minor") and value is not None and "exponent" in state:
             amount = decimal_text(value, state["exponent"])
             told.append((name.removesuffix("_minor"), f"{amount} {units.name(state['currency'])}"))
+        elif name.endswith(_TIMES) and type(value) is int:
+            told.append((name, moment(value) or value))
         elif name not in ("balances", "exponent", "amount"):
             told.append((name, value))
     return told
 
 
 def parted(value: Any) -> Markup:
-    """A name or an id that is broken behind its dots, colons and underscores before it is anywhere else."""
+    """A name that is broken behind its dots and colons before it is anywhere else."""
     return Markup("<wbr>").join(_JOINT.split(str(visible(value))))
 
 
