@@ -48,6 +48,17 @@ async def sold_and_refunded(stack: Stack, stub: stripe_stub.Stub, **headers: str
     return refund
 
 
+def traced(collector: Collector, stub: stripe_stub.Stub) -> dict[str, str | None]:
+    """Settings of processes that tell this collector and call this PSP."""
+    return {
+        **SILENT,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_API_BASE": stub.url,
+    }
+
+
 def names(spans: list[Told]) -> list[tuple[str, str]]:
     """Process and name of each."""
     return [(span.service, span.name) for span in spans]
@@ -58,14 +69,7 @@ async def test_one_trace_from_delivery_to_effect(dsn: str, redis_url: str, proce
     the call's end applied; a second delivery joins it, and a forgery under the same id does not.
     """
     async with collecting() as collector, stripe_stub.serving() as stub:
-        settings = {
-            **SILENT,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "STRIPE_SECRET_KEY": KEY,
-            "STRIPE_API_BASE": stub.url,
-        }
-        async with started(dsn, redis_url, processes, **settings) as stack:
+        async with started(dsn, redis_url, processes, **traced(collector, stub)) as stack:
             event_id = str((await sold_and_refunded(stack, stub))["id"])
             forged = json.dumps({"id": event_id, "type": "refund.updated", "data": {}}).encode()
             async with stack.http.post(
@@ -117,14 +121,7 @@ async def test_a_trace_that_began_before_us_goes_on(dsn: str, redis_url: str, pr
     """
     _, trace, span, _ = SENT.split("-")
     async with collecting() as collector, stripe_stub.serving() as stub:
-        settings = {
-            **SILENT,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "STRIPE_SECRET_KEY": KEY,
-            "STRIPE_API_BASE": stub.url,
-        }
-        async with started(dsn, redis_url, processes, **settings) as stack:
+        async with started(dsn, redis_url, processes, **traced(collector, stub)) as stack:
             event_id = (await sold_and_refunded(stack, stub, traceparent=SENT))["id"]
             again, first = await stack.deliveries(f"&event_id={event_id}")
             forged = {"Stripe-Signature": "t=1,v1=00", "traceparent": SENT}
