@@ -68,24 +68,27 @@ async def test_one_trace_from_delivery_to_effect(dsn: str, redis_url: str, proce
     """Receiver and worker tell of one refund under one trace id: delivered, committed, applied, called, and
     the call's end applied; a second delivery joins it, and a forgery under the same id does not.
     """
-    async with collecting() as collector, stripe_stub.serving() as stub:
-        async with started(dsn, redis_url, processes, **traced(collector, stub)) as stack:
-            event_id = str((await sold_and_refunded(stack, stub))["id"])
-            forged = json.dumps({"id": event_id, "type": "refund.updated", "data": {}}).encode()
-            async with stack.http.post(
-                f"{stack.receiver}/webhooks/stripe", data=forged, headers={"Stripe-Signature": "t=1,v1=00"}
-            ) as answer:
-                assert answer.status == 400
-            trace = tracing.trace_id(event_id)
+    async with (
+        collecting() as collector,
+        stripe_stub.serving() as stub,
+        started(dsn, redis_url, processes, **traced(collector, stub)) as stack,
+    ):
+        event_id = str((await sold_and_refunded(stack, stub))["id"])
+        forged = json.dumps({"id": event_id, "type": "refund.updated", "data": {}}).encode()
+        async with stack.http.post(
+            f"{stack.receiver}/webhooks/stripe", data=forged, headers={"Stripe-Signature": "t=1,v1=00"}
+        ) as answer:
+            assert answer.status == 400
+        trace = tracing.trace_id(event_id)
 
-            def whole() -> bool:
-                told = names(collector.of(trace))
-                ends = ("sluice-worker", "apply"), ("sluice-ingest", "receive")
-                return [told.count(end) for end in ends] == [2, 2] and refused(collector) != []
+        def whole() -> bool:
+            told = names(collector.of(trace))
+            ends = ("sluice-worker", "apply"), ("sluice-ingest", "receive")
+            return [told.count(end) for end in ends] == [2, 2] and refused(collector) != []
 
-            *_, row = await stack.deliveries(f"&event_id={event_id}")
-            assert trace in await page(stack, f"/console/deliveries/{row['id']}")
-            await until(whole, 30, f"a whole trace, now {names(collector.of(trace))}")
+        *_, row = await stack.deliveries(f"&event_id={event_id}")
+        assert trace in await page(stack, f"/console/deliveries/{row['id']}")
+        await until(whole, 30, f"a whole trace, now {names(collector.of(trace))}")
     spans = collector.of(trace)
     assert sorted(names(spans)) == [
         ("sluice-ingest", "commit"),
@@ -120,26 +123,27 @@ async def test_a_trace_that_began_before_us_goes_on(dsn: str, redis_url: str, pr
     sender's trace; a forgery under its name does not, and a header that is none begins a trace of our own.
     """
     _, trace, span, _ = SENT.split("-")
-    async with collecting() as collector, stripe_stub.serving() as stub:
-        async with started(dsn, redis_url, processes, **traced(collector, stub)) as stack:
-            event_id = (await sold_and_refunded(stack, stub, traceparent=SENT))["id"]
-            again, first = await stack.deliveries(f"&event_id={event_id}")
-            forged = {"Stripe-Signature": "t=1,v1=00", "traceparent": SENT}
-            async with stack.http.post(
-                f"{stack.receiver}/webhooks/stripe", data=b"{}", headers=forged
-            ) as answer:
-                assert answer.status == 400
-            unreadable = made.event("checkout.session.completed", made.checkout())
-            await stack.send(json.dumps(unreadable), traceparent=SENT.replace("00-", "0-", 1))
+    async with (
+        collecting() as collector,
+        stripe_stub.serving() as stub,
+        started(dsn, redis_url, processes, **traced(collector, stub)) as stack,
+    ):
+        event_id = (await sold_and_refunded(stack, stub, traceparent=SENT))["id"]
+        again, first = await stack.deliveries(f"&event_id={event_id}")
+        forged = {"Stripe-Signature": "t=1,v1=00", "traceparent": SENT}
+        async with stack.http.post(f"{stack.receiver}/webhooks/stripe", data=b"{}", headers=forged) as answer:
+            assert answer.status == 400
+        unreadable = made.event("checkout.session.completed", made.checkout())
+        await stack.send(json.dumps(unreadable), traceparent=SENT.replace("00-", "0-", 1))
 
-            def whole() -> bool:
-                applied = names(collector.of(trace)).count(("sluice-worker", "apply"))
-                own = collector.of(tracing.trace_id(unreadable["id"]))
-                return applied == 2 and len(own) == 3 and refused(collector) != []
+        def whole() -> bool:
+            applied = names(collector.of(trace)).count(("sluice-worker", "apply"))
+            own = collector.of(tracing.trace_id(unreadable["id"]))
+            return applied == 2 and len(own) == 3 and refused(collector) != []
 
-            assert trace in await page(stack, f"/console/deliveries/{first['id']}")
-            assert tracing.trace_id(event_id) in await page(stack, f"/console/deliveries/{again['id']}")
-            await until(whole, 30, f"both traces, now {names(collector.spans)}")
+        assert trace in await page(stack, f"/console/deliveries/{first['id']}")
+        assert tracing.trace_id(event_id) in await page(stack, f"/console/deliveries/{again['id']}")
+        await until(whole, 30, f"both traces, now {names(collector.spans)}")
     spans = collector.of(trace)
     assert sorted(names(spans)) == [
         ("sluice-ingest", "commit"),
