@@ -1,26 +1,13 @@
-"""Shows and reads amounts: minor units as decimal text and back. Never a float, never rounded."""
+"""Reads amounts that are written as decimal text, and shows times. Never a float, never rounded."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-DECIMALS_MIN = 2
-"""Digits after the point that are shown even when they are zero, where the unit has them."""
-
-
-def decimal_text(amount: int, exponent: int) -> str:
-    """`amount` minor units with `exponent` digits after the point; zeros beyond the second are cut off."""
-    digits = str(abs(amount)).rjust(exponent + 1, "0")
-    sign = "-" if amount < 0 else ""
-    if exponent == 0:
-        return sign + digits
-    whole, fraction = digits[:-exponent], digits[-exponent:]
-    return f"{sign}{whole}.{fraction.rstrip('0').ljust(min(DECIMALS_MIN, exponent), '0')}"
-
 
 def minor_units(text: str, exponent: int) -> int:
-    """The inverse for amounts that are not negative: plain decimal text, at most `exponent` digits after the
-    point. Raises ValueError for anything else.
+    """Plain decimal text of at most `exponent` digits after the point, in minor units. Raises ValueError for
+    anything else, a sign too.
     """
     whole, point, fraction = text.partition(".")
     digits = whole + fraction

@@ -170,6 +170,4 @@ async def _beat_until(stop: asyncio.Event, world: World) -> None:
             await operations.beat(connection, "api", process.instance(), started_at, world.metrics.totals)
 
     await process.every(limits.heartbeat_interval_s, stop, "heartbeat", beat)
-    with contextlib.suppress(*pool.WORLD_IS_BUSY):
-        async with world.connection() as connection:
-            await operations.stop_beating(connection, "api", process.instance())
+    await operations.stop_beating(world.pool, "api", process.instance())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from api import auth, errors
-from api.amounts import decimal_text, iso_ms
+from api.amounts import iso_ms
 from api.answers import json_answer
 from api.auth import Caller, Role
 from api.world import CALLER, WORLD
+from billing.units import decimal_text
 from db import accounts
 from runtime import clock
 

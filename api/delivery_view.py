@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from api.amounts import decimal_text
+from billing.units import decimal_text
 from db.reads import DeliveryRow, Leg, MovementRow, Story, TransitionRow
 
 SIGNATURE_VERDICTS = frozenset(("missing_sig", "malformed_sig", "bad_sig", "stale_ts", "future_ts"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from api.amounts import decimal_text
 from api.delivery_view import movement_fields, posting_fields, transition_fields
+from billing.units import decimal_text
 from db.desk import BalanceRow
 from db.explain import AccountBalance, AccountRow, History
 from db.reads import MovementRow, TransitionRow

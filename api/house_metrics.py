@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from db.findings import REPAIRED
 from db.gauges import Gauges, Run
 from runtime import limits, telemetry
 
@@ -200,13 +201,21 @@ def _processes(found: Gauges | None) -> Iterator[Metric]:
         "What processes without a port have done since their start, from their heartbeats.",
         labels=["process", "member", "action"],
     )
+    repairs = CounterMetricFamily(
+        "sluice_reconcile_actions_total",
+        "Repairs that reconcilers have appended to the log since their start, by phase.",
+        labels=["member", "phase"],
+    )
     rows = [] if found is None else found.processes
     for process in PROCESSES:
         living = sum(row.process == process and row.age_s < limits.heartbeat_stale_s for row in rows)
         alive.add_metric([process], UNKNOWN if found is None else living)
     for row in rows:
         for action, count in row.counters.items():
-            if isinstance(count, int) and row.process != "api" and not action.endswith("_unix_s"):
+            if action.startswith(REPAIRED):
+                repairs.add_metric([row.instance, action.removeprefix(REPAIRED)], count)
+            elif isinstance(count, int) and row.process != "api" and not action.endswith("_unix_s"):
                 actions.add_metric([row.process, row.instance, action], count)
     yield alive
     yield actions
+    yield repairs

@@ -24,6 +24,7 @@ from billing.keys import checkout_key, payment_key
 from billing.purchase import Purchase
 from billing.purchase_states import CHECKOUT_SESSION, walk
 from billing.subject import Book
+from billing.units import shown
 
 FOREIGN_CURRENCY = "usd"
 """Purchases that our API did not make must be in this currency, one credit a cent (contract)."""
@@ -42,7 +43,8 @@ def top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
         if (known.amount_minor, known.currency) != (fact.amount_minor, fact.currency):
             return quarantined(
                 "amount_mismatch",
-                f"asked for {known.amount_minor} {known.currency}, paid {fact.amount_minor} {fact.currency}",
+                f"asked for {shown(known.amount_minor, known.currency)}, "
+                f"paid {shown(fact.amount_minor, fact.currency)}",
             )
         paid = replace(known, status="paid", payment_id=fact.payment_id, version=known.version + 1)
         return _credit(paid, known.status)
@@ -54,7 +56,7 @@ def top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
     if fact.currency != FOREIGN_CURRENCY or fact.amount_minor < fact.credits:
         return quarantined(
             "amount_mismatch",
-            f"{fact.credits} credits for {fact.amount_minor} {fact.currency} is not our price",
+            f"{fact.credits} credits for {shown(fact.amount_minor, fact.currency)} is not our price",
         )
     purchase = Purchase(
         cause.source,

@@ -20,6 +20,7 @@ from billing.purchase_states import walk
 from billing.subject import Book
 from billing.subscription import INVOICE, SUBSCRIPTION
 from billing.terms import OrderTerms, Terms
+from billing.units import shown
 
 AGREEMENT_WAIT_S = 3 * 86_400.0
 """How long a payment waits for what it says that it pays for: as long as a PSP may deliver it again."""
@@ -75,7 +76,8 @@ def payment_reported(fact: PaymentReported, book: Book, cause: Cause, waited: bo
     if fact.status == "succeeded" and None not in paid and paid != (known.amount_minor, known.currency):
         return quarantined(
             "amount_mismatch",
-            f"asked for {known.amount_minor} {known.currency}, paid {fact.paid_minor} {fact.currency}",
+            f"asked for {shown(known.amount_minor, known.currency)}, "
+            f"paid {shown(fact.paid_minor, fact.currency)}",
         )
     return _changed(before, replace(known, payment_id=fact.id, payment_status=fact.status))
 

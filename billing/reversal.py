@@ -22,6 +22,7 @@ from billing.purchase_states import DISPUTE, REFUND, walk
 from billing.refunds import Dispute, Refund, refund_keys, refunded_minor
 from billing.subject import Book
 from billing.subscription import Invoice
+from billing.units import shown
 
 PAYMENT_WAIT_S = 3 * 86_400.0
 """How long a refund or dispute waits for its payment: Stripe itself sends an event again for three days."""
@@ -58,7 +59,7 @@ def reverse(
     if waited:
         return quarantined(
             "refund_details_missing",
-            f"{fact.amount_refunded_minor} {fact.currency} were refunded by refunds that nobody reported",
+            f"refunds of {shown(fact.amount_refunded_minor, fact.currency)} that nobody reported",
         )
     read = PspCall(
         "read_refunds",

@@ -15,6 +15,9 @@ from db.queries import RECONCILE
 WINDOW_S = 86_400
 """What is told is that of the last day: a single run sees an hour, of which one late event can be all."""
 
+measures_of_history_max = 100
+"""What the overview draws: four days of one source at a run an hour."""
+
 Types = Mapping[str, tuple[int, int]]
 """Event type to how many events the PSP lists, and how many of these had their outcome in time."""
 
@@ -60,6 +63,15 @@ class Completeness:
         return share(self.types)
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What share (0 to 1) of the events that one walk listed had their outcome in time."""
+
+    at: datetime
+    source: str
+    share: float
+
+
 def share(types: Types) -> float | None:
     """The share of events that had their outcome in time; None of none. Only all of them are 1."""
     listed, in_time = (sum(counts[place] for counts in types.values()) for place in (0, 1))
@@ -94,3 +106,10 @@ async def read(connection: type_connection, window_s: int = WINDOW_S) -> list[Co
             listed, in_time = counts
             one.types[event_type] = (listed, in_time)
     return list(found.values())
+
+
+async def history(connection: type_connection) -> list[Point]:
+    """What the latest walks have measured one by one, oldest first; one that saw no event has no share."""
+    rows = await connection.fetch(RECONCILE.completeness_history, measures_of_history_max)
+    shares = ((at, source, share(msgspec.json.decode(types))) for at, source, types in reversed(rows))
+    return [Point(at, source, found) for at, source, found in shares if found is not None]

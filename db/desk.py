@@ -13,7 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from db import rollup
+from db import completeness, rollup
+from db.completeness import Point
 from db.findings import Order
 from db.log_ids import ID_MAX
 from db.pool import type_connection
@@ -22,9 +23,6 @@ from db.reads import AUDIT, MovementRow, Payload, by_index, movement_row
 from db.rollup import DeliveryCount, Waits
 
 DESK = Queries("desk.sql")
-
-runs_of_history_max = 100
-"""Runs whose completeness the overview draws: four days at one an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +95,13 @@ class QuarantinedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Completeness:
-    """What share (0 to 1) of a source's events a run found here."""
-
-    at: datetime
-    source: str
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
 class Series:
     """What the overview draws; `pending`: seconds that the oldest pending event of a bucket has waited."""
 
     traffic: list[DeliveryCount]
     waits: dict[datetime, Waits]
     pending: dict[datetime, float]
-    completeness: list[Completeness]
+    completeness: list[Point]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +206,7 @@ async def read_series(
             await span.deliveries(bucket_s),
             await span.waits(bucket_s),
             await rollup.longest_pending(connection, since, until, bucket_s),
-            [
-                Completeness(*row)
-                for row in await connection.fetch(DESK.completeness_history, runs_of_history_max)
-            ],
+            await completeness.history(connection),
         )
 
 

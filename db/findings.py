@@ -25,6 +25,13 @@ PHASES = (
 )
 """What a run consists of; here, because the reconciler runs them and the API takes orders for them."""
 
+OBJECT = "object"
+"""Stands for the phase where a run is about one object."""
+
+REPAIRED = "repaired_"
+"""Before the phase in the name of a counter of the reconciler's heartbeat: what it has repaired since its
+start."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

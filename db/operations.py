@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from db.pool import type_connection
+from db.pool import REFUSED, WORLD_IS_BUSY, type_connection, type_pool
 from db.queries import OPERATIONS
+from runtime import telemetry
+
+_LAST_WORD_S = 1.0
 
 
 async def beat(
@@ -21,9 +25,15 @@ async def beat(
     await connection.execute(OPERATIONS.beat, process, instance, started_at, json.dumps(dict(counters)))
 
 
-async def stop_beating(connection: type_connection, process: str, instance: str) -> None:
-    """Take the heartbeat of a process away that ends in order."""
-    await connection.execute(OPERATIONS.stop_beating, process, instance)
+async def stop_beating(connections: type_pool, process: str, instance: str) -> None:
+    """Take the heartbeat of a process away that ends in order, within a second: where the database is away it
+    stays behind and grows stale, like that of a process that was killed.
+    """
+    try:
+        async with asyncio.timeout(_LAST_WORD_S), connections.acquire() as connection:
+            await connection.execute(OPERATIONS.stop_beating, process, instance)
+    except (*WORLD_IS_BUSY, REFUSED):
+        telemetry.logger().warning("heartbeat_left_behind")
 
 
 async def forget_heartbeats(connection: type_connection) -> None:

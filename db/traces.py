@@ -1,20 +1,24 @@
 """Tells of deliveries, events and calls as spans of one trace; ids of the trace come from what the log holds,
-so no column, no header and no job carries them. Must never fail the work that it tells of.
+so no column and no job carries them. Must never fail the work that it tells of.
 
-A trace is an event: its key is the event's id. Every span hangs on the delivery that brought the event first.
+A trace is an event: its key is the event's id, unless the first delivery's `traceparent` names the trace that
+it goes on. Every span hangs on the delivery that brought the event first.
 No attribute holds a payload, a secret or anything that an unverified sender chose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from db.events import ClaimedEvent, Delivery
 from db.pool import REFUSED, WORLD_IS_BUSY, type_connection
 from db.queries import TRACES
 from runtime import clock, telemetry, tracing
-from runtime.tracing import Span
+from runtime.tracing import Sender, Span
 
 _FAILED = ("quarantined", "pending")
 """States after an attempt that did not do what the event asks for."""
@@ -40,11 +44,25 @@ class _Origin:
 
     trace: str
     parent: str | None
+    sender: Sender | None = None
 
 
-def trace_of(event_id: str | None, request_id: str, verified: bool) -> str:
-    """The trace of a delivery; what is not verified may claim any event id, and gets a trace of its own."""
-    return tracing.trace_id(_key(event_id, request_id, verified))
+def trace_of(
+    event_id: str | None, request_id: str, verified: bool, headers: Mapping[str, str | list[str]]
+) -> str:
+    """The trace of a delivery with these kept headers; what is not verified may claim any event id and any
+    trace, and gets one of its own.
+    """
+    told = [
+        (name, value)
+        for name, values in headers.items()
+        for value in ([values] if isinstance(values, str) else values)
+    ]
+    return tracing.trace_id(_key(event_id, request_id, verified), _sender(told) if verified else None)
+
+
+def _sender(kept: Iterable[Sequence[str]]) -> Sender | None:
+    return tracing.sender([value for name, value in kept if name.lower() == "traceparent"])
 
 
 def _key(event_id: str | None, request_id: str, verified: bool) -> str:
@@ -64,13 +82,13 @@ def received(rows: Sequence[Delivery], seconds: float) -> None:
         about = {"source": row.source, "endpoint": row.endpoint, "verdict": row.verdict}
         attributes = _attributes(**about, **(said if verified else {}))
         failed = None if verified else row.verdict
+        sender = _sender(msgspec.json.decode(row.headers)) if verified else None
+        own = row.request_id
         tracing.tell(
-            Span("receive", "server", key, began_ns, ended_ns, row.request_id, None, failed, attributes)
+            Span("receive", "server", key, began_ns, ended_ns, own, None, failed, attributes, sender)
         )
         batch: dict[str, str | int] = {"db.system.name": "postgresql", "db.operation.batch.size": len(rows)}
-        tracing.tell(
-            Span("commit", "client", key, began_ns, ended_ns, parent=row.request_id, attributes=batch)
-        )
+        tracing.tell(Span("commit", "client", key, began_ns, ended_ns, None, own, None, batch, sender))
 
 
 async def applied(connection: type_connection, claimed: Sequence[ClaimedEvent], began_ns: int) -> None:
@@ -102,7 +120,15 @@ async def applied(connection: type_connection, claimed: Sequence[ClaimedEvent], 
         failed = (row["reason"] or row["state"]) if row["state"] in _FAILED else None
         tracing.tell(
             Span(
-                "apply", "consumer", origin.trace, began_ns, ended_ns, None, origin.parent, failed, attributes
+                "apply",
+                "consumer",
+                origin.trace,
+                began_ns,
+                ended_ns,
+                parent=origin.parent,
+                failed=failed,
+                attributes=attributes,
+                sender=origin.sender,
             )
         )
 
@@ -131,6 +157,7 @@ async def called(connection: type_connection, calls: Sequence[Called]) -> None:
                 parent=origin.parent,
                 failed=None if call.done else call.outcome,
                 attributes=attributes,
+                sender=origin.sender,
             )
         )
 
@@ -140,13 +167,13 @@ async def _origins(
 ) -> dict[int, _Origin]:
     """Origins by log id or effect id; what retention has taken is missing."""
     rows = await connection.fetch(TRACES.trace_origins, list(log_ids), list(effect_ids))
-    return {
-        row["effect_id"] or row["log_id"]: _Origin(
-            row["event_id"], row["request_id"] if row["received"] else None
-        )
-        for row in rows
-        if row["event_id"] is not None
-    }
+    return {row["effect_id"] or row["log_id"]: _origin(row) for row in rows if row["event_id"] is not None}
+
+
+def _origin(row: Any) -> _Origin:
+    if row["headers"] is None:  # no receiver took it
+        return _Origin(row["event_id"], None)
+    return _Origin(row["event_id"], row["request_id"], _sender(msgspec.json.decode(row["headers"])))
 
 
 def _attributes(**told: str | int | None) -> dict[str, str | int]:

@@ -27,6 +27,7 @@ KEPT_HEADERS = frozenset(
         b"expect",
         b"host",
         b"stripe-signature",
+        b"traceparent",
         b"user-agent",
         b"webhook-id",
         b"webhook-signature",

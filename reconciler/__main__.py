@@ -65,8 +65,10 @@ async def serve(configuration: settings.Settings, stop: asyncio.Event) -> int:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await operations.stop_beating(connections, "reconciler", process.instance())
     await doorbell.close()
     connections.terminate()
+    telemetry.logger().info("stopped")
     return 0
 
 

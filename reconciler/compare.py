@@ -28,6 +28,7 @@ from billing.facts import (
 from billing.order_states import PAID, PAYMENT_LADDER
 from billing.purchase_states import CHECKOUT_SESSION, DISPUTE, REFUND
 from billing.terms import OrderTerms, Terms
+from billing.units import shown
 from db.here import Here, Wanted, type_row
 
 MISSING, STALE, MISMATCH = "missing_event", "stale", "amount_mismatch"
@@ -170,13 +171,13 @@ def _refund(fact: RefundReported, here: Here) -> Difference | None:
         if ("payment", fact.payment_id or "") not in here.paid:
             return None  # of a payment that is not ours, or that is itself still to be told
         return Difference(
-            MISSING, f"refund of {fact.amount_minor} {fact.currency} is {fact.status} at the PSP"
+            MISSING, f"refund of {shown(fact.amount_minor, fact.currency)} is {fact.status} at the PSP"
         )
     there = (fact.amount_minor, fact.currency)
     if None not in there and there != (known["amount_minor"], known["currency"]):
         return Difference(
             MISMATCH,
-            f"refund is {known['amount_minor']} {known['currency']} here, {there[0]} {there[1]} at the PSP",
+            f"refund is {shown(known['amount_minor'], known['currency'])} here, {shown(*there)} at the PSP",
             known["version"],
         )
     if known["status"] != fact.status and REFUND.rules(known["status"], fact.status):
@@ -200,13 +201,13 @@ def _dispute(fact: DisputeReported, here: Here, asked_at: int) -> Difference | N
         if ("payment", fact.payment_id) not in here.paid:
             return None
         return Difference(
-            MISSING, f"dispute of {fact.amount_minor} {fact.currency} is {fact.status} at the PSP"
+            MISSING, f"dispute of {shown(fact.amount_minor, fact.currency)} is {fact.status} at the PSP"
         )
     if (known["amount_minor"], known["currency"]) != (fact.amount_minor, fact.currency):
         return Difference(
             MISMATCH,
-            f"dispute is {known['amount_minor']} {known['currency']} here, "
-            f"{fact.amount_minor} {fact.currency} at the PSP",
+            f"dispute is {shown(known['amount_minor'], known['currency'])} here, "
+            f"{shown(fact.amount_minor, fact.currency)} at the PSP",
             known["version"],
         )
     if _funds_moved(fact, known, asked_at):
@@ -269,16 +270,17 @@ def _transfer(fact: TransferReported, here: Here) -> Difference | None:
     if known is None:
         if ("order", fact.order_id or "") not in here.paid:
             return None
-        return Difference(MISSING, f"transfer of {fact.amount_minor} {fact.currency} to the seller")
+        return Difference(MISSING, f"transfer of {shown(fact.amount_minor, fact.currency)} to the seller")
     if (known["amount_minor"], known["currency"]) != (fact.amount_minor, fact.currency):
         return Difference(
             MISMATCH,
-            f"transfer is {known['amount_minor']} {known['currency']} here, "
-            f"{fact.amount_minor} {fact.currency} at the PSP",
+            f"transfer is {shown(known['amount_minor'], known['currency'])} here, "
+            f"{shown(fact.amount_minor, fact.currency)} at the PSP",
             known["version"],
         )
     if fact.reversed_minor > known["reversed_minor"]:
-        return _stale("reversed part", known, known["reversed_minor"], fact.reversed_minor)
+        parts = (shown(minor, fact.currency) for minor in (known["reversed_minor"], fact.reversed_minor))
+        return _stale("reversed part", known, *parts)
     return None
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
+from billing.units import shown
 from db import reconcile
 from db.findings import Finding
 from psp.reads import Page, ReadError, Sighting, Span
@@ -133,7 +134,8 @@ async def _report(run: Run, asked: Asked, differ: Sequence[tuple[Money, Differen
                 # What an event will still move, waiting or missing, is late; the rest is a person's matter.
                 MISSED if one.id in waiting else difference.kind if difference else MISMATCH,
                 one.id,
-                f"{one.what}: {one.there} {one.unit} at the PSP, {one.here} in our books",
+                f"{one.what}: {shown(one.there, one.unit)} at the PSP, "
+                f"{shown(one.here, one.unit)} in our books",
                 False,
             )
             for one, difference in differ

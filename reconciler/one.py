@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from db import reconcile
+from db.findings import OBJECT
 from psp.reads import KINDS, ReadError
 from reconciler import orphans, repair, rows, undelivered
 from reconciler.run import Run
 from runtime import clock, limits
 
-ONE = "object"
-"""Stands for the phase where a run is about one object."""
 _KINDS = frozenset({*KINDS, "order"})
 
 
@@ -17,7 +16,7 @@ async def run_object(run: Run, named: str) -> None:
     """`named` is kind:id, the id ours or the PSP's. Errors are on record in `run.errors`."""
     kind, _, object_id = named.partition(":")
     if kind not in _KINDS or not object_id:
-        run.errors[f"{ONE}: no such kind of object can be asked about"] += 1
+        run.errors[f"{OBJECT}: no such kind of object can be asked about"] += 1
         return
     async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:
         known = await reconcile.to_read(connection, kind, object_id)
@@ -26,7 +25,7 @@ async def run_object(run: Run, named: str) -> None:
         )
     for candidate in known:
         if candidate.source in run.sources:
-            await rows.look_at(run, ONE, candidate)
+            await rows.look_at(run, OBJECT, candidate)
     for candidate in orphaned:
         if kind == "refund" and candidate.source in run.sources:
             await rows.look_at(run, orphans.PHASE, candidate)
@@ -49,7 +48,7 @@ async def _by_its_id_there(run: Run, kind: str, object_id: str) -> None:
         try:
             sighting = await asked.reader.read(read_kind, object_id, clock.now_unix_s())
         except ReadError as error:
-            run.errors[f"{ONE}: {asked.source} {error.kind}"] += 1
+            run.errors[f"{OBJECT}: {asked.source} {error.kind}"] += 1
             continue
         if sighting is not None:
-            await repair.settle(run, asked, ONE, [sighting])
+            await repair.settle(run, asked, OBJECT, [sighting])

@@ -137,6 +137,7 @@ async def record(connection: type_connection, run: Run, phase: str, found: Seque
     for finding in found:
         run.counts[finding.kind] += 1
         run.counts["repaired"] += finding.repaired
+        run.repaired[phase] += finding.repaired
         telemetry.logger().info(
             "finding", phase=phase, source=finding.source, what=finding.kind, object_id=finding.object_id,
             detail=finding.detail, repaired=finding.repaired,

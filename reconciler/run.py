@@ -53,6 +53,8 @@ class Run:
     grace_s: int
     counts: Counter[str] = field(default_factory=Counter)
     by_phase: dict[str, Counter[str]] = field(default_factory=dict)
+    repaired: Counter[str] = field(default_factory=Counter)
+    """How much was repaired, by phase."""
     errors: Counter[str] = field(default_factory=Counter)
     """Sentences, without payload, and how often."""
     seen: set[tuple[str, str]] = field(default_factory=set)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from db import completeness, findings, reconcile
-from db.findings import Order
+from db.findings import OBJECT, PHASES, REPAIRED, Order
 from db.pool import type_pool
 from psp import readers
 from psp.reads import Reader
@@ -37,8 +37,8 @@ class Reconciler:
         self._doorbell = doorbell
         # A requested run and that of the interval would list the same events twice at the same time.
         self._one_at_a_time = asyncio.Lock()
-        self.totals: Counter[str] = Counter()
-        """Since start, for the heartbeat."""
+        self.totals: Counter[str] = Counter({f"{REPAIRED}{phase}": 0 for phase in (*PHASES, OBJECT)})
+        """Since start, for the heartbeat; every phase from the start, so that its first repair is a rise."""
 
     async def run_once(
         self, order: Order, now: datetime, instance: str | None = None
@@ -83,7 +83,7 @@ class Reconciler:
             await self._end(run, status)
         if run.counts["repaired"]:
             self._doorbell.ring()
-        self._count(run.counts, status, now)
+        self._count(run, status, now)
         telemetry.logger().info(
             "reconciled", run_id=str(order.id), status=status, errors=_sentences(run.errors), **run.counts
         )
@@ -145,11 +145,12 @@ class Reconciler:
                 _sentences(run.errors),
             )
 
-    def _count(self, counts: Counter[str], status: str, now: datetime) -> None:
+    def _count(self, run: Run, status: str, now: datetime) -> None:
         self.totals["runs"] += 1
         self.totals[f"runs_{status}"] += 1
-        for name in ("missing_event", "repaired"):
-            self.totals[name] += counts[name]
+        self.totals["missing_event"] += run.counts["missing_event"]
+        for phase, repaired in run.repaired.items():
+            self.totals[f"{REPAIRED}{phase}"] += repaired
         self.totals["last_run_unix_s"] = int(now.timestamp())
 
 

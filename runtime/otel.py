@@ -59,7 +59,7 @@ class Collector:
 
     def tell(self, span: Span) -> None:
         """See `runtime.tracing.Teller`."""
-        self._ids.trace = int(trace_id(span.trace), 16)
+        self._ids.trace = int(trace_id(span.trace, span.sender), 16)
         self._ids.own = None if span.own is None else int(span_id(span.trace, span.own), 16)
         told = self._tracer.start_span(
             span.name,
@@ -74,19 +74,23 @@ class Collector:
 
     def _under(self, span: Span) -> Context:
         """The context of the parent. Whether that one was sampled in its process is what our sampler, which
-        sees the same trace id, would say of it here.
+        sees the same trace id and the same sender, would say of it here.
         """
+        sent = Context()
+        if span.sender is not None:
+            sent = self._remote(span.sender.span, span.sender.sampled)
         if span.parent is None:
-            return Context()
-        alike = self._provider.sampler.should_sample(None, self._ids.trace, span.name)
-        sampled = alike.decision is Decision.RECORD_AND_SAMPLE
-        parent = trace.SpanContext(
-            self._ids.trace,
-            int(span_id(span.trace, span.parent), 16),
-            is_remote=True,
-            trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED if sampled else trace.TraceFlags.DEFAULT),
+            return sent
+        alike = self._provider.sampler.should_sample(sent, self._ids.trace, span.name)
+        return self._remote(span_id(span.trace, span.parent), alike.decision is Decision.RECORD_AND_SAMPLE)
+
+    def _remote(self, span: str, sampled: bool) -> Context:
+        """The context of a span of this trace that another process tells of."""
+        flags = trace.TraceFlags.SAMPLED if sampled else trace.TraceFlags.DEFAULT
+        there = trace.SpanContext(
+            self._ids.trace, int(span, 16), is_remote=True, trace_flags=trace.TraceFlags(flags)
         )
-        return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
+        return trace.set_span_in_context(trace.NonRecordingSpan(there), Context())
 
     def close(self) -> None:
         """See `runtime.tracing.Teller`."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal, Protocol
@@ -17,6 +18,21 @@ type_kind = Literal["server", "client", "consumer", "internal"]
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PACKAGE = "opentelemetry.exporter.otlp.proto.http"
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})"
+    r"-(?P<flags>[0-9a-f]{2})(?P<more>-[!-~]*)?"
+)
+"""https://www.w3.org/TR/trace-context/ section 3.2: a later version may say more, and is read as this one."""
+_SAMPLED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The span in which something was sent to us, in hex digits; `sampled`: its trace is being recorded."""
+
+    trace: str
+    span: str
+    sampled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +41,8 @@ class Span:
 
     `trace` and `own` are keys of any length from which the ids are made, so that two processes which know the
     same key tell of one trace without a word between them; without `own` the span's id is random. `parent` is
-    the `own` of another span of this trace.
+    the `own` of another span of this trace. With a `sender` the trace is the sender's, and what has no parent
+    hangs on the sender's span.
     """
 
     name: str
@@ -37,6 +54,7 @@ class Span:
     parent: str | None = None
     failed: str | None = None
     attributes: dict[str, str | int] = field(default_factory=dict)
+    sender: Sender | None = None
 
 
 class Teller(Protocol):
@@ -97,9 +115,19 @@ def tell(span: Span) -> None:
         _Here.teller.tell(span)
 
 
-def trace_id(key: str) -> str:
-    """The id of a trace as tracing systems show it: 32 hex digits."""
-    return _digest("trace", key)[:16].hex()
+def sender(traceparents: Sequence[str]) -> Sender | None:
+    """Who sent it, by the values of its `traceparent` headers; None for none, for several, and for one that
+    is not what W3C's Trace Context says: then the trace begins with us.
+    """
+    told = _TRACEPARENT.fullmatch(traceparents[0]) if len(traceparents) == 1 else None
+    if told is None or (told["version"] == "00" and told["more"] is not None):
+        return None
+    return Sender(told["trace"], told["span"], bool(int(told["flags"], 16) & _SAMPLED))
+
+
+def trace_id(key: str, sender: Sender | None = None) -> str:
+    """The id of a trace as tracing systems show it, 32 hex digits: its sender's, else made of its key."""
+    return _digest("trace", key)[:16].hex() if sender is None else sender.trace
 
 
 def span_id(trace: str, own: str) -> str:

@@ -53,6 +53,7 @@ GRANT SELECT ON webhook_log, webhook_event, webhook_redelivery, event_note, unit
     state_transition, process_heartbeat, alert TO sluice_worker;
 GRANT UPDATE ON webhook_event TO sluice_worker;
 GRANT UPDATE, DELETE ON webhook_redelivery TO sluice_worker;
+GRANT SELECT, INSERT ON event_field TO sluice_worker;
 GRANT INSERT ON event_note, account, ledger_transaction, ledger_posting, state_transition TO sluice_worker;
 GRANT INSERT, UPDATE ON checkout_session, refund, dispute, subscription, subscription_invoice, orders, license,
     seller_transfer, alert TO sluice_worker;

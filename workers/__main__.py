@@ -56,11 +56,7 @@ async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-    try:
-        async with asyncio.timeout(1), connections.acquire() as connection:
-            await operations.stop_beating(connection, "worker", process.instance())
-    except (*pool.WORLD_IS_BUSY, pool.REFUSED):
-        telemetry.logger().warning("heartbeat_left_behind")
+    await operations.stop_beating(connections, "worker", process.instance())
     connections.terminate()
     telemetry.logger().info("stopped")
     return 0

@@ -19,6 +19,7 @@ from psp.reading import Expected, Reading
 from runtime import limits, telemetry
 from workers import outcomes
 from workers.outcomes import Batch, Item
+from workers.shapes import Shapes
 
 
 class ClaimLostError(Exception):
@@ -26,10 +27,13 @@ class ClaimLostError(Exception):
 
 
 async def apply_batch(
-    connection: type_connection, claimed: Sequence[ClaimedEvent], expected: Mapping[str, Expected]
+    connection: type_connection,
+    claimed: Sequence[ClaimedEvent],
+    expected: Mapping[str, Expected],
+    shapes: Shapes | None = None,
 ) -> Counter[str]:
-    """Apply events claimed by this worker; `expected` tells what each endpoint is for. Returns how many
-    ended in which state.
+    """Apply events claimed by this worker; `expected` tells what each endpoint is for, `shapes` what fields
+    they have had so far. Returns how many ended in which state.
 
     Raises an error of WORLD_IS_BUSY when the database went away; then nothing, or whole parts, were written.
     """
@@ -42,7 +46,10 @@ async def apply_batch(
             outcomes.quarantine(event, "attempts_exhausted", "its work ended the worker each time", batch)
         counts += await _write_alone(connection, batch)
     items = [Item(event, read(event, expected)) for event in workable]
-    return counts + await _apply(connection, items)
+    counts += await _apply(connection, items)
+    if shapes is not None and (lost := await shapes.notice(connection, items)):
+        counts["lost_fields"] += lost
+    return counts
 
 
 def read(event: ClaimedEvent, expected: Mapping[str, Expected]) -> Reading:

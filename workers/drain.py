@@ -15,6 +15,7 @@ from db.pool import WORLD_IS_BUSY, type_connection, type_pool
 from psp.reading import Expected
 from runtime import clock, limits, telemetry
 from workers import apply, redeliveries
+from workers.shapes import Shapes
 
 _ALONE_FROM_ATTEMPTS = 2
 """An event that has been begun this often without an outcome is claimed alone: it may be what kills the
@@ -36,6 +37,7 @@ class Drainer:
         self._expected = expected
         self._unfinished: list[ClaimedEvent] = []
         self._claiming = asyncio.Lock()
+        self._shapes = Shapes()
         self.wake = asyncio.Event()
         self.is_busy = False
         """Whether a drain is under way: what comes meanwhile is seen by it or by the next."""
@@ -73,7 +75,7 @@ class Drainer:
                     helping = asyncio.create_task(self._help())
                 began_ns = clock.now_unix_ns()
                 try:
-                    counts += await apply.apply_batch(connection, claimed, self._expected)
+                    counts += await apply.apply_batch(connection, claimed, self._expected, self._shapes)
                 except WORLD_IS_BUSY:
                     self._unfinished += claimed  # the attempts that its absence cost are given back
                     raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ from aiohttp import web
 from api import deliveries, errors, explain, explain_view, filters
 from api.console import wording
 from api.console.rendering import page, see_other
-from api.console.shown import path_part, pretty
+from api.console.shown import moment, path_part, pretty, row
 from api.delivery_view import movement_fields
 from api.world import WORLD
 from db import access, desk, traces
@@ -79,7 +78,7 @@ async def show_delivery(request: web.Request) -> web.Response:
         "delivery.html",
         found=found,
         summary=wording.summary(found),
-        signed=_time(found["signed_at"]),
+        signed=moment(found["signed_at"]),
         effects=effects,
         wording=wording,
         pretty=pretty(found["payload"]) if "payload" in found else None,
@@ -88,7 +87,9 @@ async def show_delivery(request: web.Request) -> web.Response:
         advice=wording.REASONS.get(found["reason"] or "", wording.NO_REASON_KNOWN),
         seen=seen,
         at_the_psp=_at_the_psp(request, found),
-        trace=traces.trace_of(found["event_id"], found["request_id"], verified) if traced else None,
+        trace=traces.trace_of(found["event_id"], found["request_id"], verified, found["headers"])
+        if traced
+        else None,
     )
 
 
@@ -99,14 +100,6 @@ def _at_the_psp(request: web.Request, found: dict[str, Any]) -> str | None:
     if not sent or (stripe is not None and stripe.stands_in):
         return None
     return event_url(found["source"], found.get("payload", "").encode())
-
-
-def _time(unix_s: int | None) -> datetime | None:
-    """A signature's own time; what no calendar has is as good as none."""
-    try:
-        return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 async def ask_explain(request: web.Request) -> web.Response:
@@ -133,8 +126,7 @@ async def show_explain(request: web.Request) -> web.Response:
             asked=request.match_info["id"],
             fault=error,
         )
-    row = [(name, value) for name, value in found["state"].items() if name != "balances"]
-    return page(request, "explain.html", found=found, row=row, wording=wording)
+    return page(request, "explain.html", found=found, row=row(found["state"]), wording=wording)
 
 
 def _kinds() -> list[str]:

@@ -14,10 +14,17 @@ from urllib.parse import quote
 import msgspec
 from markupsafe import Markup
 
+from billing import units
+from billing.units import decimal_text
+
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+
+
+_TIMES = ("_at", "_start", "_end")
+_JOINT = re.compile(r"(?<=[.:])(?=[^.:])")
 
 
 def visible(value: Any) -> Any:
@@ -46,6 +53,14 @@ def when(at: datetime | str | None) -> Markup:
     )
 
 
+def moment(unix_s: int | None) -> datetime | None:
+    """A time that a PSP has written; what no calendar has is as good as none."""
+    try:
+        return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def seconds(value: float | None) -> str:
     """A span of time for a person: `26 ms`, `4.2 s`, `3 min`, `2 h`, `5 days`."""
     if value is None:
@@ -66,12 +81,26 @@ def size(count: int) -> str:
 def money(posting: dict[str, Any]) -> str:
     """An amount with its unit and sign: `+12.50 USD`, `-3 credits`."""
     sign = "+" if posting["amount_minor"] > 0 else ""
-    return f"{sign}{posting['amount']} {unit(posting['unit'])}"
+    return f"{sign}{posting['amount']} {units.name(posting['unit'])}"
 
 
-def unit(code: str) -> str:
-    """A unit as people write it."""
-    return {"credit": "credits"}.get(code, code.upper())
+def row(state: dict[str, Any]) -> list[tuple[str, Any]]:
+    """An object's row as names and values: minor units as amounts of its currency, seconds as times."""
+    told: list[tuple[str, Any]] = []
+    for name, value in state.items():
+        if name.endswith("_minor") and value is not None and "exponent" in state:
+            amount = decimal_text(value, state["exponent"])
+            told.append((name.removesuffix("_minor"), f"{amount} {units.name(state['currency'])}"))
+        elif name.endswith(_TIMES) and type(value) is int:
+            told.append((name, moment(value) or value))
+        elif name not in ("balances", "exponent", "amount"):
+            told.append((name, value))
+    return told
+
+
+def parted(value: Any) -> Markup:
+    """A name that is broken behind its dots and colons before it is anywhere else."""
+    return Markup("<wbr>").join(_JOINT.split(str(visible(value))))
 
 
 def path_part(value: str) -> str:
@@ -133,7 +162,8 @@ FILTERS = {
     "seconds": seconds,
     "size": size,
     "money": money,
-    "unit": unit,
+    "unit": units.name,
+    "parted": parted,
     "path_part": path_part,
     "words": words,
     "as_text": as_text,

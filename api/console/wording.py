@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.amounts import decimal_text
-from api.console.shown import money, path_part, unit, words
+from api.console.shown import money, path_part, words
+from billing import units
 
 KINDS = {
     "account": "account",
@@ -170,6 +170,23 @@ REASONS = {
 }
 """What to do about each reason of quarantine, in short; the runbook has the whole."""
 
+ALERTS = {
+    "ambiguous_order": "Two events of one second contradict each other. Compare the object with the PSP.",
+    "clock_skew": "Set the clocks right (NTP): from five minutes on deliveries are refused.",
+    "effect_failed": "A call to the PSP was given up. Do it there by hand; the runbook says how.",
+    "event_conflict": "Compare the two bodies; if both cannot be the PSP's, rotate the signing secret.",
+    "invariant_broken": "The books contradict themselves. Stop commands that move money; follow the runbook.",
+    "log_tampered": "The log is not what was sealed. Keep a copy of the database before anything else.",
+    "lost_fields": "Set the PSP's API version back, or teach the mapping where the field is; then replay.",
+    "negative_balance": "More was taken back than was left. It closes itself once the debt is paid.",
+    "psp_differs": "No event can mend this difference. Look at the object on both sides.",
+    "psp_not_configured": "Calls wait for a key. Set it and start the workers again.",
+    "source_silent": "Look at the PSP's delivery log, then run the reconciler.",
+    "unknown_value": "A word that we do not know. The mapping needs work, then replay.",
+    "unseen_api_version": "Read the PSP's changelog for this version, or set the endpoint back.",
+}
+"""What to do about each alert, in short; the runbook has the whole."""
+
 CONFLICT = (
     "A second, different body came under this event's id; it was kept and not applied. Compare the two: "
     "either the PSP tells one event in two ways, or somebody holds a signing secret. Then rotate it at once."
@@ -245,7 +262,7 @@ def amounts(entry: dict[str, Any], about: str | None = None) -> list[tuple[str, 
 def balance(entry: dict[str, Any], code: str) -> str:
     """The account's balance of one unit after a movement of its history."""
     exponent = next(leg["exponent"] for leg in entry["own"] if leg["unit"] == code)
-    return f"{decimal_text(entry['after'][code], exponent)} {unit(code)}"
+    return f"{units.decimal_text(entry['after'][code], exponent)} {units.name(code)}"
 
 
 def signed_by_a_psp(found: dict[str, Any]) -> bool:

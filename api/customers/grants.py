@@ -8,11 +8,12 @@ import msgspec
 from aiohttp import web
 
 from api import auth, bodies, errors
-from api.amounts import decimal_text, iso_ms, minor_units
+from api.amounts import iso_ms, minor_units
 from api.answers import json_answer
 from api.errors import Detail
 from api.idempotency import OPERATION
 from api.world import CALLER, WORLD
+from billing.units import decimal_text
 from db import purse
 from db.purse import BalanceTooLargeError
 

@@ -6,9 +6,10 @@ import msgspec
 from aiohttp import web
 
 from api import filters
-from api.amounts import decimal_text, iso_ms
+from api.amounts import iso_ms
 from api.answers import json_answer
 from api.world import CALLER, WORLD
+from billing.units import decimal_text
 from db import purse
 from db.purse import PostingRow
 

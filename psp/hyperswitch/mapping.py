@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from billing.facts import DisputeReported, Fact, NotForUs, PaymentReported, RefundReported, Unusable
 from psp import metadata as own
 from psp.reading import Expected, Reading, understand
+from psp.shapes import Shape, Watch
 from psp.strict_json import BadShapeError, Fields, UnknownValueError, same_document
 
 PAYMENT_STATUS = {
@@ -62,6 +63,11 @@ _STATUS_OF_PAYMENT_TYPE = {
 _STATUS_OF_REFUND_TYPE = {f"refund_{status}": status for status in REFUND_STATUS}
 
 _PAYMENT, _REFUND, _DISPUTE = "payment_details", "refund_details", "dispute_details"
+_WATCHED = {
+    _PAYMENT: Watch(amount_received="amount_received", currency="currency", metadata="metadata"),
+    _REFUND: Watch(payment_id="payment_id", amount="amount", currency="currency", metadata="metadata"),
+}
+"""Fields that are taken for null where they are gone; a dispute has none such."""
 _REASON_OF_FAMILY = {
     "mandate_details": "mandate",
     "payout_details": "payout",
@@ -72,11 +78,20 @@ _REASON_OF_FAMILY = {
 
 def read(body: bytes, expected: Expected) -> Reading:
     """What an event body says that came through an endpoint for `expected`; no body tells a mode."""
-    return understand("hyperswitch", body, lambda event: _event(event, expected))
+    return understand("hyperswitch", body, lambda event: _event(event, expected), shaped=_shaped)
+
+
+def _shaped(event: Fields) -> Shape | None:
+    """What is watched stands in the wrapped object; flat bodies of older versions tell too little for it."""
+    content = event.raw("content")
+    if not isinstance(content, dict) or not isinstance(event_type := event.raw("event_type"), str):
+        return None
+    watch = _WATCHED.get(_family_of_type(event_type := _named(event_type)) or "")
+    return None if watch is None else watch.shape(event_type, "", content.get("object"))
 
 
 def _event(event: Fields, expected: Expected) -> Fact:
-    event_type = event.text("event_type").lower().replace(".", "_")
+    event_type = _named(event.text("event_type"))
     content = event.object("content") if event.raw("content") is not None else None
     places = _places(event, content)
     if not _is_of_account(places, expected.account):
@@ -86,6 +101,10 @@ def _event(event: Fields, expected: Expected) -> Fact:
     if mapping is None:
         return NotForUs(_REASON_OF_FAMILY.get(family or "", "unhandled_type"))
     return mapping(places, event_type)
+
+
+def _named(event_type: str) -> str:
+    return event_type.lower().replace(".", "_")
 
 
 def _places(event: Fields, content: Fields | None) -> list[Fields]:

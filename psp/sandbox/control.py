@@ -61,6 +61,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/sandbox/charges/{id}/dispute", acts(_dispute_charge)),
         web.post("/sandbox/disputes/{id}/answer", acts(_answer_dispute)),
         web.post("/sandbox/disputes/{id}/close", acts(_close_dispute)),
+        web.post("/sandbox/disputes/{id}/take_again", acts(_take_dispute_again)),
         web.post("/sandbox/refunds/{id}/succeed", acts(_succeed_refund)),
         web.post("/sandbox/refunds/{id}/fail", acts(_fail_refund)),
         web.get("/sandbox/chaos", _get_chaos),
@@ -156,6 +157,10 @@ def _close_dispute(turn: Turn, dispute_id: str, body: Body) -> Record:
     """`{"outcome": "lost"|"won"}`."""
     won = body.word("outcome", ("lost", "won")) == "won"
     return reversals.close_dispute(turn, the(turn.store, Dispute, dispute_id), won=won)
+
+
+def _take_dispute_again(turn: Turn, dispute_id: str, body: Body) -> Record:
+    return reversals.take_again(turn, the(turn.store, Dispute, dispute_id))
 
 
 def _succeed_refund(turn: Turn, refund_id: str, body: Body) -> Record:

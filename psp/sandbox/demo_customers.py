@@ -5,6 +5,7 @@ Everything random is in the plan, and steps are taken one after another: one see
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -12,6 +13,9 @@ from .demo_http import DemoError, Http
 from .demo_hyperswitch import HyperswitchCustomers
 from .demo_shop import Shoppers, Subscribers
 from .demo_story import Step, Story
+
+bank_thinks_s = 1.1
+"""PSPs tell time in whole seconds: a bank that takes its word back does so in a later one."""
 
 
 class Customers:
@@ -89,6 +93,9 @@ class Customers:
                 await self._http.control(
                     f"disputes/{self._disputes[number]}/close", {"outcome": step.outcome}
                 )
+            case "take_again":
+                await asyncio.sleep(bank_thinks_s)
+                await self._http.control(f"disputes/{self._disputes[number]}/take_again")
             case _:
                 raise DemoError(f"the plan holds a step that nobody can take: {step.verb}")
 

@@ -143,6 +143,12 @@ def _dispute_won(story: Story, draw: random.Random) -> None:
     dispute(story, draw, "won", draw.choice((None, draw.randint(1, story.total))), inquiry=False)
 
 
+def _dispute_won_and_lost(story: Story, draw: random.Random) -> None:
+    """The bank takes the money, gives it back, and takes it for good."""
+    _bought(story, draw)
+    dispute(story, draw, "again", draw.choice((None, draw.randint(1, story.total))), inquiry=False)
+
+
 def _inquired(story: Story, draw: random.Random) -> None:
     _bought(story, draw)
     dispute(story, draw, "lost", None, inquiry=True)
@@ -210,6 +216,7 @@ TOPUPS: dict[Tell, int] = {
     _debit_refunded: 4,
     _dispute_lost: 3,
     _dispute_won: 3,
+    _dispute_won_and_lost: 2,
     _inquired: 1,
     _refunded_and_disputed: 2,
     _abandoned: 2,

@@ -96,7 +96,7 @@ def _order_refund_failed(story: Story, draw: random.Random) -> None:
 def _order_disputed(story: Story, draw: random.Random) -> None:
     _order_bought(story, draw)
     amount = draw.choice((None, draw.randint(1, story.total)))
-    dispute(story, draw, draw.choice(("lost", "won")), amount, inquiry=False)
+    dispute(story, draw, draw.choice(("lost", "won", "again")), amount, inquiry=False)
 
 
 ORDERS: dict[Tell, int] = {

@@ -59,8 +59,12 @@ def refund(story: Story, draw: random.Random, amount: int | None) -> None:
 
 
 def dispute(story: Story, draw: random.Random, outcome: str, amount: int | None, *, inquiry: bool) -> None:
-    """A dispute that is mostly answered, and closed as `outcome` says."""
+    """A dispute that is mostly answered, and closed as `outcome` says: lost, won, or won and lost `again`."""
+    again = outcome == "again"
+    outcome = "won" if again else outcome
     story.steps.append(Step("dispute", 1 if inquiry else 2, amount=amount, inquiry=inquiry))
     if draw.random() < 0.7:
         story.steps.append(Step("answer", 1))
     story.steps.append(Step("close", 2 if outcome == "won" and not inquiry else 1, outcome=outcome))
+    if again:
+        story.steps.append(Step("take_again", 2))

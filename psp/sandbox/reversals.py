@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import limits
 from .errors import StripeError, invalid, missing, state, unknown
 from .forms import Params
-from .records import Charge, Dispute, PaymentIntent, Refund
+from .records import Charge, Dispute, Movement, PaymentIntent, Refund
 from .turn import Turn
 
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
@@ -199,4 +199,22 @@ def close_dispute(turn: Turn, dispute: Dispute, *, won: bool) -> Dispute:
         turn.store.update(dispute)
         turn.move("dispute_reversal", dispute.id, dispute.amount, dispute.currency)
         turn.emit("charge.dispute.funds_reinstated", dispute, {"balance_transactions": []})
+    return dispute
+
+
+def take_again(turn: Turn, dispute: Dispute) -> Dispute:
+    """The bank judges a dispute anew that the merchant had won: its money goes once more. Never within the
+    second of the last movement, because its events would say nothing about their order.
+    """
+    if not dispute.funds_reinstated:
+        raise state(f"This dispute is {dispute.status}; its money is not back.", "dispute_not_won")
+    moved = turn.store.many(Movement, "list_movement", source=dispute.id)
+    if turn.now_s <= moved[-1].created:
+        raise state("The bank has given the money back within this second.", "dispute_just_won")
+    before = dispute.status
+    dispute.status, dispute.funds_reinstated = "lost", False
+    turn.store.update(dispute)
+    turn.move("dispute", dispute.id, dispute.amount, dispute.currency)
+    turn.emit("charge.dispute.updated", dispute, {"status": before})
+    turn.emit("charge.dispute.funds_withdrawn", dispute, {"balance_transactions": []})
     return dispute

@@ -47,8 +47,8 @@ _TABLES: Mapping[type, str] = {
     SavedAnswer: "saved_answer",
 }
 _JSON_COLUMNS = frozenset({"metadata", "intent_metadata", "subscription_metadata", "line_items"})
-_EDITION = 2
-"""Books of the first edition, from before there were subscriptions, are brought up to this when opened."""
+_EDITIONS = {2: "schema_2.sql", 3: "schema_3.sql"}
+"""Books of an earlier edition are brought up to the newest, one by one, when opened."""
 _NEWEST_FIRST = "ORDER BY seq DESC"
 _OLDEST_FIRST = "ORDER BY seq ASC"
 seq_max = 2**62
@@ -67,8 +67,10 @@ class Store:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 5000"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript((_SQL / "schema.sql").read_text(encoding="utf-8"))
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] < _EDITION:
-            self._connection.executescript((_SQL / "schema_2.sql").read_text(encoding="utf-8"))
+        edition = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        for number, file in _EDITIONS.items():
+            if edition < number:
+                self._connection.executescript((_SQL / file).read_text(encoding="utf-8"))
         self._connection.executescript((_SQL / "hyperswitch_schema.sql").read_text(encoding="utf-8"))
         self._queries = _queries("queries.sql") | _queries("hyperswitch.sql")
 

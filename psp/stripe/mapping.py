@@ -30,7 +30,7 @@ from psp.strict_json import (
     UnknownValueError,
     read_object,
 )
-from psp.stripe import versions
+from psp.stripe import shapes, versions
 from psp.stripe.mapping_subscriptions import SUBSCRIPTION_MAPPINGS
 
 TOPUP_PURPOSE = "credits_topup"
@@ -63,7 +63,7 @@ _CREDITS = re.compile(r"[1-9][0-9]{0,11}")
 
 def read(body: bytes, expected: Expected) -> Reading:
     """What an event body says that came through an endpoint for `expected`."""
-    return understand("stripe", body, lambda event: _event(event, expected), versions.noticed)
+    return understand("stripe", body, lambda event: _event(event, expected), versions.noticed, shapes.shaped)
 
 
 def _event(event: Fields, expected: Expected) -> Fact:

@@ -32,11 +32,24 @@ def noticed(event: Fields) -> tuple[Alert, ...]:
     """One alert for an event of a version that was never read, none for any other and for one that tells
     none.
     """
-    version = event.raw("api_version")
-    if version is None or (isinstance(version, str) and _known(version)):
+    version = told(event)
+    if not version or _known(version):
         return ()
-    shown = version if isinstance(version, str) and _SHOWABLE.fullmatch(version) else "unreadable"
-    return (Alert("unseen_api_version", f"stripe:{shown}", "an API version that was never read and tested"),)
+    detail = "an API version that was never read and tested"
+    return (Alert("unseen_api_version", f"stripe:{version}", detail),)
+
+
+def told(event: Fields) -> str:
+    """The version of an event, `unreadable` for what is none, empty where it tells none."""
+    version = event.raw("api_version")
+    if version is None:
+        return ""
+    return version if isinstance(version, str) and _showable(version) else "unreadable"
+
+
+@functools.lru_cache(maxsize=64)
+def _showable(version: str) -> bool:
+    return _SHOWABLE.fullmatch(version) is not None
 
 
 @functools.lru_cache(maxsize=64)

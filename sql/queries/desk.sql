@@ -71,14 +71,6 @@ WHERE e.state = 'quarantined' AND ($1::text IS NULL OR e.reason = $1) AND e.log_
 ORDER BY e.log_id DESC
 LIMIT $3;
 
--- name: completeness_history
--- What share of the PSP's events the latest runs found here, per source; runs that did not measure it are left out.
-SELECT r.finished_at, c.key AS source, c.value::double precision AS share
-FROM (SELECT finished_at, counts FROM reconcile_run WHERE status IN ('succeeded', 'partial') ORDER BY seq DESC LIMIT $1) r,
-     jsonb_each_text(CASE WHEN jsonb_typeof(r.counts -> 'completeness') = 'object' THEN r.counts -> 'completeness'
-                          ELSE '{}' END) c
-ORDER BY r.finished_at;
-
 -- name: list_balances
 -- Balances by account, beyond a place in the list; only those that begin with a text, only those below zero, if asked.
 SELECT b.account_id, a.kind, b.unit, u.exponent, b.amount, b.updated_at

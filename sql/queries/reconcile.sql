@@ -252,6 +252,10 @@ SELECT s.source, s.since, s.until, s.in_time_s, s.measured_at, t.event_type, t.l
 FROM spans s LEFT JOIN types t ON t.source = s.source
 ORDER BY s.source, t.event_type;
 
+-- name: completeness_history
+-- What the latest measures found, the latest first: of each type how many were listed, and how many of these in time.
+SELECT measured_at, source, types::text FROM completeness_measure ORDER BY id DESC LIMIT $1;
+
 -- name: forget_measures
 -- Removes what was measured a month ago.
 DELETE FROM completeness_measure WHERE measured_at < now() - interval '30 days';

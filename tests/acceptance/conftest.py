@@ -35,12 +35,16 @@ class Stack:
     api: str
     operator: ClassVar = {"Authorization": f"Bearer {TOKEN}"}
 
-    async def send(self, body: str, endpoint: str = "stripe") -> tuple[int, str]:
-        """Sign with the stripe library and POST; returns status and answer."""
+    async def send(self, body: str, endpoint: str = "stripe", **further: str) -> tuple[int, str]:
+        """Sign with the stripe library and POST, with further headers; returns status and answer."""
         signature = stripe.WebhookSignature.generate_signature_header(
             body, SECRET, timestamp=clock.now_unix_s()
         )
-        headers = {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}
+        headers = {
+            "Stripe-Signature": signature,
+            "Content-Type": "application/json; charset=utf-8",
+            **further,
+        }
         async with self.http.post(
             f"{self.receiver}/webhooks/{endpoint}", data=body.encode(), headers=headers
         ) as answer:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import aiohttp
 import pytest
@@ -27,9 +28,9 @@ KEY = "sk_test_traced_0123456789"
 SILENT = dict.fromkeys(("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER"))
 
 
-async def sold_and_refunded(stack: Stack, stub: stripe_stub.Stub) -> str:
-    """An order is paid, its seller paid out, and the payment refunded, which is delivered twice; returns the
-    id of the refund's event.
+async def sold_and_refunded(stack: Stack, stub: stripe_stub.Stub, **headers: str) -> dict[str, Any]:
+    """An order is paid, its seller paid out, and the payment refunded, of which a delivery with these headers
+    tells, and then one without; returns the refund's event.
     """
     payment = made.order_payment("order_1")
     transfer = made.transfer("order_1")
@@ -38,12 +39,24 @@ async def sold_and_refunded(stack: Stack, stub: stripe_stub.Stub) -> str:
     for body in (
         made.event("payment_intent.succeeded", payment),
         made.event("transfer.created", transfer),
-        refund,
     ):
         await stack.send_of("stripe", body)
         await stack.settled()
+    assert await stack.send(json.dumps(refund), **headers) == (200, '{"received":true}')
+    await stack.settled()
     await stack.send_of("stripe", refund)
-    return str(refund["id"])
+    return refund
+
+
+def traced(collector: Collector, stub: stripe_stub.Stub) -> dict[str, str | None]:
+    """Settings of processes that tell this collector and call this PSP."""
+    return {
+        **SILENT,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_API_BASE": stub.url,
+    }
 
 
 def names(spans: list[Told]) -> list[tuple[str, str]]:
@@ -55,31 +68,27 @@ async def test_one_trace_from_delivery_to_effect(dsn: str, redis_url: str, proce
     """Receiver and worker tell of one refund under one trace id: delivered, committed, applied, called, and
     the call's end applied; a second delivery joins it, and a forgery under the same id does not.
     """
-    async with collecting() as collector, stripe_stub.serving() as stub:
-        settings = {
-            **SILENT,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "STRIPE_SECRET_KEY": KEY,
-            "STRIPE_API_BASE": stub.url,
-        }
-        async with started(dsn, redis_url, processes, **settings) as stack:
-            event_id = await sold_and_refunded(stack, stub)
-            forged = json.dumps({"id": event_id, "type": "refund.updated", "data": {}}).encode()
-            async with stack.http.post(
-                f"{stack.receiver}/webhooks/stripe", data=forged, headers={"Stripe-Signature": "t=1,v1=00"}
-            ) as answer:
-                assert answer.status == 400
-            trace = tracing.trace_id(event_id)
+    async with (
+        collecting() as collector,
+        stripe_stub.serving() as stub,
+        started(dsn, redis_url, processes, **traced(collector, stub)) as stack,
+    ):
+        event_id = str((await sold_and_refunded(stack, stub))["id"])
+        forged = json.dumps({"id": event_id, "type": "refund.updated", "data": {}}).encode()
+        async with stack.http.post(
+            f"{stack.receiver}/webhooks/stripe", data=forged, headers={"Stripe-Signature": "t=1,v1=00"}
+        ) as answer:
+            assert answer.status == 400
+        trace = tracing.trace_id(event_id)
 
-            def whole() -> bool:
-                told = names(collector.of(trace))
-                ends = ("sluice-worker", "apply"), ("sluice-ingest", "receive")
-                return [told.count(end) for end in ends] == [2, 2] and refused(collector) != []
+        def whole() -> bool:
+            told = names(collector.of(trace))
+            ends = ("sluice-worker", "apply"), ("sluice-ingest", "receive")
+            return [told.count(end) for end in ends] == [2, 2] and refused(collector) != []
 
-            *_, row = await stack.deliveries(f"&event_id={event_id}")
-            assert trace in await page(stack, f"/console/deliveries/{row['id']}")
-            await until(whole, 30, f"a whole trace, now {names(collector.of(trace))}")
+        *_, row = await stack.deliveries(f"&event_id={event_id}")
+        assert trace in await page(stack, f"/console/deliveries/{row['id']}")
+        await until(whole, 30, f"a whole trace, now {names(collector.of(trace))}")
     spans = collector.of(trace)
     assert sorted(names(spans)) == [
         ("sluice-ingest", "commit"),
@@ -104,6 +113,100 @@ async def test_one_trace_from_delivery_to_effect(dsn: str, redis_url: str, proce
     assert "sluice.event_id" not in forgery.attributes
     for never in (SECRET, KEY, "order_1", "seller_1", "buyer_1", "v1=", event_id.upper()):
         assert never.encode() not in bytes(collector.bytes)
+
+
+SENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_a_trace_that_began_before_us_goes_on(dsn: str, redis_url: str, processes: Processes) -> None:
+    """Receiver and worker tell of the delivery, of its application and of the call that it led to under the
+    sender's trace; a forgery under its name does not, and a header that is none begins a trace of our own.
+    """
+    _, trace, span, _ = SENT.split("-")
+    async with (
+        collecting() as collector,
+        stripe_stub.serving() as stub,
+        started(dsn, redis_url, processes, **traced(collector, stub)) as stack,
+    ):
+        event_id = (await sold_and_refunded(stack, stub, traceparent=SENT))["id"]
+        again, first = await stack.deliveries(f"&event_id={event_id}")
+        forged = {"Stripe-Signature": "t=1,v1=00", "traceparent": SENT}
+        async with stack.http.post(f"{stack.receiver}/webhooks/stripe", data=b"{}", headers=forged) as answer:
+            assert answer.status == 400
+        unreadable = made.event("checkout.session.completed", made.checkout())
+        await stack.send(json.dumps(unreadable), traceparent=SENT.replace("00-", "0-", 1))
+
+        def whole() -> bool:
+            applied = names(collector.of(trace)).count(("sluice-worker", "apply"))
+            own = collector.of(tracing.trace_id(unreadable["id"]))
+            return applied == 2 and len(own) == 3 and refused(collector) != []
+
+        assert trace in await page(stack, f"/console/deliveries/{first['id']}")
+        assert tracing.trace_id(event_id) in await page(stack, f"/console/deliveries/{again['id']}")
+        await until(whole, 30, f"both traces, now {names(collector.spans)}")
+    spans = collector.of(trace)
+    assert sorted(names(spans)) == [
+        ("sluice-ingest", "commit"),
+        ("sluice-ingest", "receive"),
+        ("sluice-worker", "apply"),
+        ("sluice-worker", "apply"),
+        ("sluice-worker", "call reverse_transfer"),
+    ]
+    (received,) = (told for told in spans if told.name == "receive")
+    assert received.parent == span
+    assert {told.parent for told in spans if told is not received} == {received.span}
+    again_received = {told.name: told for told in collector.of(tracing.trace_id(event_id))}
+    assert again_received["receive"].parent == ""
+    assert again_received["commit"].parent == again_received["receive"].span
+
+
+async def test_a_sender_that_records_nothing_is_followed(
+    dsn: str, redis_url: str, processes: Processes
+) -> None:
+    """Its word decides for every process, as OpenTelemetry has it unless it is told otherwise."""
+    async with collecting() as collector:
+        async with started(
+            dsn, redis_url, processes, **SILENT, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url
+        ) as stack:
+            for flags in ("00", "01"):
+                body = json.dumps(made.event("checkout.session.completed", made.checkout()))
+                await stack.send(body, traceparent=f"00-{'a' * 30}{flags}-00f067aa0ba902b7-{flags}")
+            await stack.settled()
+        for running in processes._started:
+            running.signal(signal.SIGTERM)
+        for running in processes._started:
+            await running.ended()
+    assert sorted((span.trace[-2:], span.name) for span in collector.spans) == [
+        ("01", "apply"),
+        ("01", "commit"),
+        ("01", "receive"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([SENT], (SENT[3:35], SENT[36:52], True)),
+        ([f"{SENT[:-2]}00"], (SENT[3:35], SENT[36:52], False)),
+        ([f"{SENT[:-2]}fe"], (SENT[3:35], SENT[36:52], False)),
+        ([f"cc{SENT[2:]}"], (SENT[3:35], SENT[36:52], True)),
+        ([f"cc{SENT[2:]}-what-comes-later"], (SENT[3:35], SENT[36:52], True)),
+        ([f"cc{SENT[2:]}.what-comes-later"], None),
+        ([f"{SENT}-more"], None),
+        ([f"ff{SENT[2:]}"], None),
+        ([SENT.upper()], None),
+        ([f"00-{'0' * 32}{SENT[35:]}"], None),
+        ([f"{SENT[:36]}{'0' * 16}-01"], None),
+        ([f"{SENT}\n"], None),
+        ([SENT[:-1]], None),
+        ([""], None),
+        ([SENT, SENT], None),
+        ([], None),
+    ],
+)
+def test_a_traceparent_is_read_as_w3c_says(values: list[str], expected: tuple[str, str, bool] | None) -> None:
+    """Anything else counts for nothing: the trace begins here, and nobody is refused for it."""
+    assert tracing.sender(values) == (None if expected is None else tracing.Sender(*expected))
 
 
 async def page(stack: Stack, path: str) -> str:
@@ -214,6 +317,9 @@ def test_what_is_missing_is_a_warning(before: str, environment: dict[str, str], 
 
 
 def test_a_delivery_that_is_not_verified_joins_no_trace() -> None:
-    """Whatever event id a forgery claims."""
-    assert traces.trace_of("evt_1", "request", verified=True) == tracing.trace_id("evt_1")
-    assert traces.trace_of("evt_1", "request", verified=False) != tracing.trace_id("evt_1")
+    """Whatever event id and whatever trace a forgery claims."""
+    sent = {"Traceparent": SENT}
+    assert traces.trace_of("evt_1", "request", True, {}) == tracing.trace_id("evt_1")
+    assert traces.trace_of("evt_1", "request", True, sent) == SENT[3:35]
+    assert traces.trace_of("evt_1", "request", False, sent) == traces.trace_of("evt_2", "request", False, {})
+    assert traces.trace_of("evt_1", "request", False, sent) not in (tracing.trace_id("evt_1"), SENT[3:35])

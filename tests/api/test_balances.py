@@ -8,7 +8,7 @@ import re
 import asyncpg
 import pytest
 
-from api.amounts import decimal_text
+from billing.units import decimal_text
 from tests.api.house import DASHBOARD, OPS, House, customer, gateway
 from tests.api.seed import Seed
 from tests.support.stripe_events import checkout, event, refund
@@ -34,12 +34,16 @@ ISO_MS = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
         (-250, 0, "-250"),
         (5, 2, "0.05"),
         (1234, 3, "1.234"),
-        (1200, 3, "1.20"),
+        (1500, 3, "1.500"),
+        (-1200, 3, "-1.200"),
+        (0, 4, "0.0000"),
+        (120_000, 4, "12.0000"),
+        (100, 2, "1.00"),
         (7, 1, "0.7"),
     ],
 )
 def test_decimal_text_is_exact(amount: int, exponent: int, text: str) -> None:
-    """Minor units become decimal text without rounding, with two digits at least where the unit has them."""
+    """Minor units become decimal text without rounding: all digits of a currency, of USDC at least two."""
     assert decimal_text(amount, exponent) == text
 
 

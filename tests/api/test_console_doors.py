@@ -12,7 +12,7 @@ import pytest
 from api import filters
 from api.auth import Caller, Role
 from api.console import sessions, wording
-from api.console.shown import figures, shares, visible
+from api.console.shown import figures, moment, parted, row, shares, visible
 from api.routes import ROUTES, Route
 from tests.api.house import DASHBOARD_TOKEN, OPS, OPS_TOKEN, Answer, House
 from tests.api.seed import Seed
@@ -321,3 +321,35 @@ def test_every_refusal_says_what_to_do() -> None:
 def test_what_would_act_is_shown(given: str, expected: str) -> None:
     """Characters that steer a terminal or the direction of writing are shown as codes; others stay."""
     assert expected == visible(given)
+
+
+def test_a_row_is_shown_in_units_and_times() -> None:
+    """Minor units in the currency of the row, a PSP's seconds as times; what is neither stays as it is."""
+    state = {
+        "status": "lost",
+        "amount_minor": 1500,
+        "reversed_minor": None,
+        "amount": "1.500",
+        "currency": "kwd",
+        "exponent": 3,
+        "status_at": 1_795_000_000,
+        "current_period_end": 10**17,
+        "created_at": moment(1_795_000_000),
+    }
+
+    assert dict(row(state)) == {
+        "status": "lost",
+        "amount": "1.500 KWD",
+        "reversed_minor": None,
+        "currency": "kwd",
+        "status_at": moment(1_795_000_000),
+        "current_period_end": 10**17,
+        "created_at": moment(1_795_000_000),
+    }
+
+
+def test_a_name_is_broken_at_its_joints_and_marks_nothing_up() -> None:
+    """Behind dots and colons; markup in it stays text."""
+    assert parted("stripe:invoice.paid") == "stripe:<wbr>invoice.<wbr>paid"
+    assert parted("a..b.") == "a..<wbr>b."
+    assert parted("<b>x.y\u202e") == "&lt;b&gt;x.<wbr>y\\u202e"

@@ -10,6 +10,7 @@ import pytest
 from db.desk import DESK
 from db.gauges import METRICS
 from db.log_ids import ID_MAX, span_of_time
+from db.queries import RECONCILE
 from db.rollup import ROLLUP
 from tests.api.plans import carried_out
 from tests.api.seed import Seed
@@ -45,6 +46,8 @@ SELECT 'stripe', 're_' || n, 'checkout_session', c.id, 'pi', 1, 'usd', 'succeede
 FROM generate_series(1, 20000) n, (SELECT id FROM checkout_session LIMIT 1) c;
 INSERT INTO reconcile_run (id, requested_by, phases, status, picked_up_at)
 SELECT gen_random_uuid(), 'x', '{}', 'succeeded', now() FROM generate_series(1, 5000);
+INSERT INTO completeness_measure (run_id, source, since, until, in_time_s, begun, types)
+SELECT id, 'stripe', 3600 * seq, 3600 * (seq + 1), 60, true, '{"refund.created": [6, 6]}' FROM reconcile_run;
 """
 
 pytestmark = pytest.mark.books_left_broken("rows that were not posted, to make the tables large")
@@ -71,7 +74,7 @@ async def large(seed: Seed) -> Seed:
         (DESK.list_balances, ("", "", None, True, 51), 1),
         (DESK.desk_postings_of_account, ("a1", ID_MAX, 51), 51 * 3),
         (DESK.list_runs, (ID_MAX, 51), 51),
-        (DESK.completeness_history, (100,), 100),
+        (RECONCILE.completeness_history, (100,), 100),
         (METRICS.sample_queue, (), 5),
         (METRICS.sample_run, (), 1),
         (ROLLUP.pending_by_bucket, (60.0, *span_of_time(None, None, None)), 1),

@@ -40,7 +40,8 @@ async def test_gauges_are_what_was_put_there(house: House, seed: Seed) -> None:
     await seed.connection.execute(
         "INSERT INTO process_heartbeat (process, instance, started_at, beat_at, counters) VALUES "
         "('worker', 'a:1', now(), now(), '{\"applied\": 7}'), "
-        "('worker', 'a:2', now(), now() - interval '1 min', '{\"applied\": 5}')"
+        "('worker', 'a:2', now(), now() - interval '1 min', '{\"applied\": 5}'), "
+        "('reconciler', 'a:3', now(), now(), '{\"runs\": 2, \"repaired_stuck_orders\": 3}')"
     )
     await seed.connection.execute(
         "INSERT INTO reconcile_run (id, requested_by, phases, status, picked_up_at, finished_at, counts) "
@@ -58,7 +59,8 @@ async def test_gauges_are_what_was_put_there(house: House, seed: Seed) -> None:
     assert found['sluice_alerts_open{name="event_quarantined"}'] == 1
     assert 0 < found['sluice_receipt_to_outcome_seconds{quantile="0.99"}'] < 300
     assert found['sluice_processes_alive{process="worker"}'] == 1
-    assert found['sluice_processes_alive{process="reconciler"}'] == 0
+    assert found['sluice_processes_alive{process="reconciler"}'] == 1
+    assert found['sluice_reconcile_actions_total{member="a:3",phase="stuck_orders"}'] == 3
     assert found['sluice_process_actions_total{action="applied",member="a:2",process="worker"}'] == 5
     assert found["sluice_reconcile_last_run_timestamp_seconds"] == 102.5
     assert found["sluice_reconcile_last_run_seconds"] == 2.5

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from api import filters
-from api.amounts import decimal_text, minor_units
+from api.amounts import minor_units
+from billing.units import decimal_text
 from db.purse import PURSE, TOP, Place
 from tests.api.house import DASHBOARD, OPS, House, customer
 from tests.api.seed import Seed

@@ -145,7 +145,16 @@ def _worker() -> list[Builder[models.Panel]]:
 
 def _reconciler() -> list[Builder[models.Panel]]:
     return [
-        lines("What reconcilers do", "Runs and repairs.", "ops", (_done("reconciler"), "{{action}}")),
+        lines(
+            "What reconcilers do",
+            "Runs, and repairs by the phase that found the need.",
+            "ops",
+            (_done("reconciler"), "{{action}}"),
+            (
+                "sum by (phase) (rate(sluice_reconcile_actions_total[$__rate_interval])) > 0",
+                "repaired by {{phase}}",
+            ),
+        ),
         lines(
             "Since the last run, and how long it took",
             "Runbook: SluiceReconcilerStale at two hours.",

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+from api.console import wording
 from billing.decision import ALERTS
 from db.queries import CHECKS
 from runtime.settings import Settings
@@ -40,6 +41,8 @@ def test_every_alert_has_a_runbook_entry() -> None:
 
     assert raised >= {"event_quarantined", "event_conflict", "negative_balance"}
     assert [name for name in sorted(raised) if f"## {name}" not in runbook] == []
+    assert raised - {"event_quarantined"} <= wording.ALERTS.keys()  # that one's page has advice by its reason
+    assert [name for name in wording.ALERTS if f"## {name}" not in runbook] == []
 
 
 def test_every_invariant_has_a_runbook_entry() -> None:

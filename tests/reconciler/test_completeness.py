@@ -40,6 +40,7 @@ async def test_what_came_too_late_stays_counted_after_its_repair(shop: Shop) -> 
         "(SELECT id FROM webhook_log WHERE origin = 'reconciler')"
     )
     first = await measured(shop)
+    drawn = await completeness.history(shop.admin)
     for later_s in (A_MINUTE_S, A_MINUTE_S + 5, A_MINUTE_S + 5):
         await shop.repair(later_s=later_s)
     again = await measured(shop)
@@ -47,6 +48,7 @@ async def test_what_came_too_late_stays_counted_after_its_repair(shop: Shop) -> 
     assert first is not None
     assert again is not None
     assert ran.record["counts"]["completeness"]["stripe"] == first.share == 0.5
+    assert [(point.source, point.share) for point in drawn] == [("stripe", 0.5)]
     assert first.types[CHECKOUT] == again.types[CHECKOUT] == (2, 1)
     assert (again.listed, again.in_time) == (first.listed, first.in_time)
     assert again.until > first.until

@@ -100,7 +100,7 @@ async def test_money_that_is_not_the_same_is_named(shop: Shop) -> None:
 
     (refund,) = await shop.psp_refunds(payment)
     assert [finding[:2] for finding in late.findings] == [("missing_event", refund["id"])]
-    assert late.details == ["refund: 100 usd at the PSP, 0 in our books"]
+    assert late.details == ["refund: 1.00 USD at the PSP, 0.00 USD in our books"]
     assert (even.findings, even.counts["money_sums_agree"]) == ([], 2)
 
 

@@ -85,6 +85,25 @@ async def test_a_dispute_takes_credits_until_it_is_won(world: World) -> None:
     assert (disputed, reinstated, await world.credits()) == (750 - 86, 750, 750 - 86)
 
 
+async def test_a_dispute_that_was_won_can_be_lost_for_good(world: World) -> None:
+    """Its money goes, comes back and goes again, each in a second of its own; then no more."""
+    payment = await world.buy()
+    dispute = await world.post(f"payment_intents/{payment}/dispute", amount=100)
+    path = f"disputes/{dispute['id']}/take_again"
+    await world.post(path, status=400)
+    await world.post(f"disputes/{dispute['id']}/close", outcome="won")
+    await world.post(path, status=400)
+    world.clock.ahead_s += 2
+    lost = await world.post(path)
+    await world.post(path, status=400)
+    money = (await world.get("books"))["money"]["usd"]
+
+    assert (lost["status"], len(lost["balance_transactions"])) == ("lost", 3)
+    assert [part["amount"] for part in lost["balance_transactions"]] == [-100, 100, -100]
+    assert (money["disputed"], money["net"], money["balanced"]) == (100, 189, True)
+    assert await world.credits() == 250 - 86
+
+
 async def test_a_refund_and_a_dispute_take_back_what_each_moved(world: World) -> None:
     """200 refunded and 289 disputed is 489 of 289: the account owes what went back twice."""
     payment = await world.buy()

@@ -122,8 +122,7 @@ class Tiny:
     def balance(self, account: str) -> int:
         """What an account owns, from all events at once."""
         refunds: dict[str, dict[str, Any]] = {}
-        withdrawn: dict[str, dict[str, Any]] = {}
-        reinstated: set[str] = set()
+        moved: dict[str, tuple[tuple[int, bool], dict[str, Any]]] = {}
         sales: dict[str, tuple[str, int, int]] = {}
         for event in self.events.values():
             kind, thing = event["type"], event["data"]["object"]
@@ -134,10 +133,10 @@ class Tiny:
                     rank["failed"] = -1
                 if held is None or rank[thing["status"]] > rank[held["status"]]:
                     refunds[thing["id"]] = thing
-            elif kind == "charge.dispute.funds_withdrawn":
-                withdrawn[thing["id"]] = thing
-            elif kind == "charge.dispute.funds_reinstated":
-                reinstated.add(thing["id"])
+            elif kind.startswith("charge.dispute.funds_"):
+                at = (event["created"], kind.endswith("_reinstated"))
+                if thing["id"] not in moved or at > moved[thing["id"]][0]:
+                    moved[thing["id"]] = (at, thing)
             elif (sale := self._sale(event)) is not None:
                 again = "-again" if event.get("again") else ""
                 sales[thing["id"] + again] = sale
@@ -150,8 +149,8 @@ class Tiny:
             )
             back += sum(
                 d["amount"]
-                for k, d in withdrawn.items()
-                if d["payment_intent"] == payment and k not in reinstated
+                for (_, is_back), d in moved.values()
+                if d["payment_intent"] == payment and not is_back
             )
             total += grant - grant * back // amount
         return total

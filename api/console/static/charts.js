@@ -12,12 +12,16 @@
   const number = (value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toString());
   const lastOf = (values) => [...values].reverse().find((value) => value !== null) ?? null;
 
+  // Rounded down: what is not whole must not look whole.
+  const share = (value) => (value === null ? null : Math.floor(value * 10000) / 100);
+  const percent = (sources) => Object.fromEntries(Object.entries(sources).map(([name, shares]) => [name, shares.map(share)]));
+
   const contents = (data) => ({
     throughput: { axis: data.axis, series: data.throughput, bars: true },
     verdicts: { axis: data.axis, series: data.verdicts },
     latency: { axis: data.axis, series: data.latency, unit: " s" },
     pending: { axis: data.axis, series: data.pending, unit: " s" },
-    completeness: { axis: data.completeness.axis, series: data.completeness.sources, range: [0, 1] },
+    completeness: { axis: data.completeness.axis, series: percent(data.completeness.sources), range: [0, 100], unit: " %" },
   });
 
   const options = (figure, content) => {
@@ -47,8 +51,9 @@
     const labels = Object.keys(content.series);
     const spoken = (label) => label.replaceAll("_", " ");
     const latest = labels.map((label) => `${spoken(label)} ${number(lastOf(content.series[label]))}${content.unit || ""}`);
-    const empty = Object.values(content.series).every((values) => values.every((value) => value === null));
-    const text = empty ? "Nothing measured in this window." : `Latest: ${latest.join(", ")}`;
+    const nothing = (value) => value === null || (content.bars && value === 0);
+    const empty = Object.values(content.series).every((values) => values.every(nothing));
+    const text = empty ? figure.dataset.empty : `Latest: ${latest.join(", ")}`;
     figure.querySelector(".now").replaceChildren(...(empty ? [text] : ["Latest: ", ...latest.map((each, at) => {
       const key = document.createElement("span");
       key.className = `key key-${(at % 5) + 1}${at > 4 ? " key-again" : ""}`; // dashed, as its line is

@@ -6,6 +6,8 @@
   });
   const zone = document.getElementById("zone");
   if (zone) zone.textContent = shown.resolvedOptions().timeZone.replaceAll("_", " ");
+  const here = document.querySelector("nav a[aria-current='page']");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a small screen the row is cut off
   const localise = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
