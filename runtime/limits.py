@@ -113,6 +113,10 @@ secret_bytes_min = 16
 """A shorter webhook secret can be guessed or was cut by mistake; Stripe's have 38."""
 jwt_secret_bytes_min = 32
 """HS256 needs a key as long as its digest."""
+ingest_processes_max = 128
+"""Receivers of one machine: more than it has cores help nobody, and a typing error must not fill it."""
+duration_s_max = 315_360_000
+"""Ten years: beyond it is a typing error, and times before the calendar's begin."""
 
 assert commit_deadline_s + body_deadline_s < 10, "a PSP that waits 10 s must see our answer"
 assert flush_rows_max <= queue_rows_max

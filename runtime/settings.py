@@ -61,7 +61,7 @@ class Settings:
     )
     ingest_processes: int = _setting(
         "INGEST_PROCESSES",
-        parse=values.positive,
+        parse=values.processes,
         default=1,
         shown="1",
         about="receiver processes that share the port",
