@@ -24,7 +24,9 @@ BODY = web.RequestKey("body", msgspec.Struct)
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
-_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_FIELD = re.compile(
+    r"Object (missing required|contains unknown) field `(.*?)`(?: - at `\$\.?(.*)`)?", re.DOTALL
+)
 _PLACE = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _SHOWN_CHARACTERS_MAX = 100
 """Of a name that the sender made up."""
@@ -69,7 +71,8 @@ def _detail(told: str) -> Detail:
     """msgspec's one sentence as field, message and code."""
     field = _FIELD.fullmatch(told)
     if field is not None:
-        name = field[2][:_SHOWN_CHARACTERS_MAX]
+        name = f"{field[3]}.{field[2]}" if field[3] else field[2]
+        name = name[:_SHOWN_CHARACTERS_MAX]
         if field[1] == "missing required":
             return Detail(name, "is required", "missing")
         return Detail(name, "is not a field of this request", "unknown")
