@@ -248,6 +248,24 @@ async def test_each_role_can_do_its_work_and_nothing_else(database: asyncpg.Conn
     assert allowed == []
 
 
+@pytest.mark.parametrize("role", FORBIDDEN)
+async def test_no_role_writes_or_waits_by_what_postgres_lets_everybody_do(
+    database: asyncpg.Connection, role: str
+) -> None:
+    """Neither tables of their own, nor large objects, nor sleeping in the database."""
+    await database.execute(f"SET ROLE {role}")
+    for statement in (
+        "CREATE TABLE public.mine (a int)",
+        "CREATE TEMPORARY TABLE mine (a int)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_sleep(0)",
+        "SELECT pg_sleep_for('0 s')",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await database.execute(statement)
+
+
 async def test_the_dashboard_role_reads_its_views(database: asyncpg.Connection) -> None:
     """The views are all that it sees."""
     await database.execute("SET ROLE sluice_dashboard")
