@@ -79,6 +79,13 @@ def secret(value: str) -> Secret:
     return Secret(value)
 
 
+def host(value: str) -> str:
+    """A name or address to listen on."""
+    if re.fullmatch(r"[A-Za-z0-9._:%-]+", value) is None:
+        raise ValueError("is neither a host name nor an address")
+    return value
+
+
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 """Nine digits fit into every integer of Postgres, and no setting means more."""
 

@@ -25,6 +25,8 @@ REFUSED = [
     ("STRIPE_SECRET_KEY", "sk_live_1\nsk_live_2"),
     ("HYPERSWITCH_API_KEY", "dev key"),
     ("PANDA_API_KEY", "schlüssel"),
+    ("INGEST_HOST", "not a host"),
+    ("API_HOST", "http://127.0.0.1"),
     ("INGEST_PROCESSES", "1000000"),
     ("INGEST_PORT", "1" * 5_000),
     ("WEBHOOK_MAX_BYTES", "9" * 5_000),
@@ -42,6 +44,8 @@ ACCEPTED = [
     ("REDIS_URL", "rediss://:password@h"),
     ("REDIS_URL", "unix:///run/valkey.sock?db=1"),
     ("STRIPE_API_BASE", "http://[::1]:12111"),
+    ("INGEST_HOST", "::1"),
+    ("API_HOST", "api.internal"),
     ("OPS_TOKENS", f"olga:ops:{TOKEN},olga:ops:{TOKEN[::-1]}"),
 ]
 
