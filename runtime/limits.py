@@ -108,6 +108,10 @@ day), and short enough that the table stays small. A later request under the sam
 retention_batch_rows = 10_000
 retention_pause_s = 0.1
 
+# --- demo ---------------------------------------------------------------------------------------------------
+demo_events_max = 200_000
+"""Events of one demo; more is an hour of work and not what it is for."""
+
 # --- settings -----------------------------------------------------------------------------------------------
 secret_bytes_min = 16
 """A shorter webhook secret can be guessed or was cut by mistake; Stripe's have 38."""
