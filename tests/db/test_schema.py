@@ -313,3 +313,11 @@ async def test_migrations_apply_once_and_may_not_be_edited(
             await migrate(dsn, edited)
     finally:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def test_currencies_are_shown_as_the_psps_count_them(database: asyncpg.Connection) -> None:
+    """Zero-decimal, two-decimal and three-decimal ones; where the PSPs depart from ISO 4217, as they do."""
+    wanted = {"jpy": 0, "mga": 0, "xaf": 0, "usd": 2, "isk": 2, "huf": 2, "kwd": 3, "bhd": 3}
+    rows = await database.fetch("SELECT code, exponent FROM unit WHERE code = ANY($1)", list(wanted))
+
+    assert {row["code"]: row["exponent"] for row in rows} == wanted
