@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from runtime import guardian
+from runtime import guardian, limits
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -302,6 +302,13 @@ def relock() -> int:
     return 0
 
 
+def events(text: str) -> int:
+    """A number of events that a demo can cause; told before anything is started."""
+    if not 1 <= int(text) <= limits.demo_events_max:
+        raise argparse.ArgumentTypeError(f"must be between 1 and {limits.demo_events_max}")
+    return int(text)
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command and its options."""
     parser = argparse.ArgumentParser(
@@ -309,7 +316,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="the whole stack with a PSP on your laptop that has a bad day")
-    demo.add_argument("--events", type=int, default=2_000, metavar="N", help="events to cause, about (2000)")
+    demo.add_argument(
+        "--events", type=events, default=2_000, metavar="N", help="events to cause, about (2000)"
+    )
     demo.add_argument("--seed", type=int, metavar="S", help="decides everything random")
     demo.add_argument("--exit", action="store_true", help="stop at the end; status 0 only if the books agree")
     commands.add_parser("up", help="the stack alone, for your own PSP")

@@ -31,7 +31,7 @@ from psp.panda.client import PandaApi
 from psp.payments import Payments
 from psp.stripe.client import StripeApi
 from psp.stripe.payments import StripePayments
-from runtime import clock, limits, process, telemetry
+from runtime import clock, limits, ports, process, telemetry
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
 from runtime.settings import Settings, refuse_to_start
@@ -153,7 +153,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> int:
         port = await listener.start(settings.api_host, settings.api_port)
     except OSError as error:
         telemetry.logger().error("cannot_listen", port=settings.api_port, exc_info=error)
-        refuse_to_start([f"API_PORT {settings.api_port} cannot be listened on: {error.strerror}"])
+        where = f"{settings.api_host}:{settings.api_port}"
+        refuse_to_start([f"{ports.setting('API', error)}: {where} cannot be listened on: {error.strerror}"])
     telemetry.logger().info("listening", port=port, instance=process.instance())
     await _beat_until(stop, app[WORLD])
     await listener.stop()

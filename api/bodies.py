@@ -7,7 +7,6 @@ added to it later then changes no idempotent request of today.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from typing import TypeVar
 
@@ -25,7 +24,9 @@ BODY = web.RequestKey("body", msgspec.Struct)
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
-_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_FIELD = re.compile(
+    r"Object (missing required|contains unknown) field `(.*?)`(?: - at `\$\.?(.*)`)?", re.DOTALL
+)
 _PLACE = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _SHOWN_CHARACTERS_MAX = 100
 """Of a name that the sender made up."""
@@ -56,11 +57,9 @@ def decode(raw: bytes, shape: type[_Body]) -> _Body:
     """`raw` as a value of `shape`, nothing converted and nothing left unread. Raises ApiError 400."""
     try:
         document = strict_json.read_object(raw)
-        # Half a surrogate pair is no text: neither Postgres nor an answer could hold it.
-        json.dumps(document, ensure_ascii=False).encode()
     except strict_json.BadShapeError:
         raise errors.invalid_body(Detail("body", "must be an object", "invalid")) from None
-    except (strict_json.BadJsonError, UnicodeEncodeError, RecursionError):
+    except strict_json.BadJsonError:
         raise ApiError(400, "INVALID_JSON", "Invalid JSON body") from None
     try:
         return msgspec.convert(document, shape)
@@ -72,7 +71,8 @@ def _detail(told: str) -> Detail:
     """msgspec's one sentence as field, message and code."""
     field = _FIELD.fullmatch(told)
     if field is not None:
-        name = field[2][:_SHOWN_CHARACTERS_MAX]
+        name = f"{field[3]}.{field[2]}" if field[3] else field[2]
+        name = name[:_SHOWN_CHARACTERS_MAX]
         if field[1] == "missing required":
             return Detail(name, "is required", "missing")
         return Detail(name, "is not a field of this request", "unknown")

@@ -19,6 +19,7 @@ from api.world import CALLER, WORLD, access
 from db import desk, reads
 from db.desk import FindingRow, RunRow
 from db.findings import PHASES, Order
+from psp.reads import ASKED_KINDS
 
 
 async def start(request: web.Request) -> web.Response:
@@ -29,10 +30,13 @@ async def start(request: web.Request) -> web.Response:
 
 
 async def ask(request: web.Request, order: ReconcileOrder) -> str:
-    """Put the run on record; returns its id. Raises ApiError 400 for a phase that nobody knows."""
+    """Put the run on record; returns its id. Raises ApiError 400 for a phase or kind that nobody knows."""
     phases = list(dict.fromkeys(PHASES if order.phases is None else order.phases))
     if not set(phases) <= set(PHASES):
         raise errors.invalid([Detail("phases", f"must be among {', '.join(PHASES)}", "invalid")])
+    if order.object is not None and order.object.partition(":")[0] not in ASKED_KINDS:
+        known = ", ".join(sorted(ASKED_KINDS))
+        raise errors.invalid([Detail("object", f"must be kind:id with a kind among {known}", "invalid")])
     run_id = uuid4()
     asked = access(request, "reconcile", f"run:{run_id}")
     async with request.app[WORLD].connection() as connection:

@@ -73,9 +73,12 @@ async def _apply_new(connection: asyncpg.Connection, schema_dir: Path) -> int:
 
 
 def main() -> None:
-    """Migrate the database of DATABASE_URL; exit 78 when a setting is wrong."""
+    """Migrate the database of DATABASE_URL; exit 78 when a setting is wrong, 1 and a line when it failed."""
     configuration = settings.load_or_exit()
-    applied = asyncio.run(migrate(configuration.database_url))
+    try:
+        applied = asyncio.run(migrate(configuration.database_url))
+    except (MigrationChangedError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        sys.exit(f"nothing migrated: {type(error).__name__}: {error}")
     sys.stdout.write(f"migrations applied: {applied}\n")
 
 

@@ -17,7 +17,7 @@ from ingest.refusals import RefusalBudget
 from ingest.server import ReceiverServer, json_answer
 from ingest.writer import GroupCommit, NotCommittedError
 from psp import providers
-from runtime import limits, process, telemetry
+from runtime import limits, ports, process, telemetry
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
 from runtime.settings import Settings, refuse_to_start
@@ -104,7 +104,7 @@ class ReceiverProcess:
             await site.start()
         except OSError as error:
             telemetry.logger().error("cannot_listen", port=self._settings.ingest_port, exc_info=error)
-            refuse_to_start([f"INGEST_PORT: {error.strerror}"])
+            refuse_to_start([f"{ports.setting('INGEST', error)}: {error.strerror}"])
         return runner
 
     async def _durability_faults_at_start(self) -> list[str]:

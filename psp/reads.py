@@ -11,6 +11,9 @@ from typing import Generic, Protocol, TypeVar
 KINDS = ("checkout_session", "payment", "subscription", "invoice", "refund", "dispute", "transfer")
 """Objects that can be read, in the order in which one explains the next."""
 
+ASKED_KINDS = frozenset({*KINDS, "order"})
+"""Objects that somebody may name: an order is read by its payment."""
+
 PARENT_CALLS = 4
 """Calls for which room is made before a key's parents are looked for: a payment, and what lists it."""
 

@@ -86,8 +86,12 @@ def read_object(body: bytes) -> dict[str, Any]:
         return quickly
     try:
         document = _decoder.decode(body.decode("utf-8"))
+        json.dumps(document, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise BadJsonError("the body is not UTF-8") from None
+    except UnicodeEncodeError:
+        # Escapes can spell it, but no text holds it: neither Postgres nor an answer could.
+        raise BadJsonError("a text holds half of a surrogate pair") from None
     except (ValueError, RecursionError):
         raise BadJsonError("the body is not JSON") from None
     if not isinstance(document, dict):

@@ -154,15 +154,26 @@ def main() -> int:
             "reconciler", lambda stop: prove_commands.run(configuration, arguments.since, stop)
         )
     if arguments.command == "verify-log":
-        return process.run("reconciler", lambda _stop: seal_commands.check(configuration, arguments.anchor))
+        return _by_hand(lambda _stop: seal_commands.check(configuration, arguments.anchor))
     if arguments.command == "seal-head":
-        return process.run("reconciler", lambda _stop: seal_commands.head(configuration))
+        return _by_hand(lambda _stop: seal_commands.head(configuration))
     if arguments.command == "run":
         order = Order(uuid4(), COMMAND_LINE, arguments.phase or PHASES, arguments.dry_run, arguments.object)
-        return process.run("reconciler", lambda _stop: run(configuration, order))
+        return _by_hand(lambda _stop: run(configuration, order))
     if arguments.command == "explain":
-        return process.run("reconciler", lambda _stop: explain_object(configuration, arguments.object))
+        return _by_hand(lambda _stop: explain_object(configuration, arguments.object))
     return process.run("reconciler", lambda stop: serve(configuration, stop))
+
+
+def _by_hand(command: process.type_main) -> int:
+    """A command's exit status; 2 where the database does not answer, which says nothing about log or
+    object.
+    """
+    try:
+        return process.run("reconciler", command)
+    except (*pool.WORLD_IS_BUSY, pool.REFUSED) as error:
+        sys.stderr.write(f"cannot say: the database: {type(error).__name__}\n")
+        return seal_commands.CANNOT_SAY
 
 
 if __name__ == "__main__":

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from db import reconcile
 from db.findings import OBJECT
-from psp.reads import KINDS, ReadError
+from psp.reads import ASKED_KINDS, ReadError
 from reconciler import orphans, repair, rows, undelivered
 from reconciler.run import Run
 from runtime import clock, limits
-
-_KINDS = frozenset({*KINDS, "order"})
 
 
 async def run_object(run: Run, named: str) -> None:
     """`named` is kind:id, the id ours or the PSP's. Errors are on record in `run.errors`."""
     kind, _, object_id = named.partition(":")
-    if kind not in _KINDS or not object_id:
+    if kind not in ASKED_KINDS or not object_id:
         run.errors[f"{OBJECT}: no such kind of object can be asked about"] += 1
         return
     async with run.pool.acquire(timeout=limits.pool_acquire_s) as connection:

@@ -108,11 +108,19 @@ day), and short enough that the table stays small. A later request under the sam
 retention_batch_rows = 10_000
 retention_pause_s = 0.1
 
+# --- demo ---------------------------------------------------------------------------------------------------
+demo_events_max = 200_000
+"""Events of one demo; more is an hour of work and not what it is for."""
+
 # --- settings -----------------------------------------------------------------------------------------------
 secret_bytes_min = 16
 """A shorter webhook secret can be guessed or was cut by mistake; Stripe's have 38."""
 jwt_secret_bytes_min = 32
 """HS256 needs a key as long as its digest."""
+ingest_processes_max = 128
+"""Receivers of one machine: more than it has cores help nobody, and a typing error must not fill it."""
+duration_s_max = 315_360_000
+"""Ten years: beyond it is a typing error, and times before the calendar's begin."""
 
 assert commit_deadline_s + body_deadline_s < 10, "a PSP that waits 10 s must see our answer"
 assert flush_rows_max <= queue_rows_max

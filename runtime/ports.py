@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 
@@ -20,3 +21,11 @@ def fault(host: str, port: int) -> str | None:
     except OSError as error:
         return f"{host}:{port} cannot be used ({error.strerror or error})"
     return None
+
+
+def setting(process: str, error: OSError) -> str:
+    """The setting of `process` (INGEST, API) that is to blame when listening failed: the port, where its host
+    is one of this machine.
+    """
+    no_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+    return f"{process}_{'HOST' if no_host else 'PORT'}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from aiohttp import web
 from multidict import MultiMapping
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+"""Some proxies name the sender's port too; IPv6 then stands in brackets."""
 
 
 class SenderAddress:
@@ -23,13 +27,13 @@ class SenderAddress:
 
     def at(self, peer: object, headers: MultiMapping[str]) -> str | None:
         """The same for a head that came from `peer`, an address as a transport tells it."""
-        address = _without_scope(str(peer[0])) if isinstance(peer, tuple) else None
+        address = _plain(str(peer[0])) if isinstance(peer, tuple) else None
         if not self._trusted or address is None or not self._is_trusted(address):
             return address
         hops = [hop.strip() for value in headers.getall("X-Forwarded-For", ()) for hop in value.split(",")]
         for hop in reversed(hops):  # the nearest hop is the last; the first untrusted one is the sender
             try:
-                address = _without_scope(str(ipaddress.ip_address(hop)))
+                address = _hop(hop)
             except ValueError:
                 return address
             if not self._is_trusted(address):
@@ -41,6 +45,19 @@ class SenderAddress:
         return any(ip in network for network in self._trusted)
 
 
-def _without_scope(address: str) -> str:
-    """Postgres does not know the scope id of a link-local address."""
-    return address.partition("%")[0]
+def _hop(text: str) -> str:
+    """The address that a proxy names. Raises ValueError when it is none."""
+    with_port = _WITH_PORT.fullmatch(text)
+    bare = text if with_port is None else with_port[1] or with_port[2]
+    return _plain(str(ipaddress.ip_address(bare)))
+
+
+def _plain(address: str) -> str:
+    """Postgres does not know the scope id of a link-local address, and networks of IPv4 hold no address that
+    is written as IPv6.
+    """
+    address = address.partition("%")[0]
+    if address.startswith("::ffff:"):
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+        return address if mapped is None else str(mapped)
+    return address

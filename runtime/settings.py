@@ -54,20 +54,24 @@ class Settings:
         about="Redis or Valkey; only a doorbell, losable at any time",
     )
     ingest_host: str = _setting(
-        "INGEST_HOST", default="127.0.0.1", shown="127.0.0.1", about="receiver: address"
+        "INGEST_HOST", parse=values.host, default="127.0.0.1", shown="127.0.0.1", about="receiver: address"
     )
     ingest_port: int = _setting(
         "INGEST_PORT", parse=values.port, default=8080, shown="8080", about="receiver: port"
     )
     ingest_processes: int = _setting(
         "INGEST_PROCESSES",
-        parse=values.positive,
+        parse=values.processes,
         default=1,
         shown="1",
         about="receiver processes that share the port",
     )
     api_host: str = _setting(
-        "API_HOST", default="127.0.0.1", shown="127.0.0.1", about="api and console: address"
+        "API_HOST",
+        parse=values.host,
+        default="127.0.0.1",
+        shown="127.0.0.1",
+        about="api and console: address",
     )
     api_port: int = _setting(
         "API_PORT", parse=values.port, default=8081, shown="8081", about="api and console: port"

@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -71,28 +71,56 @@ def text(value: str) -> str:
 
 
 def secret(value: str) -> Secret:
-    """A secret of any length; for keys that somebody else made."""
+    """A key that somebody else made, of any length; it travels in a header, which carries no other
+    characters.
+    """
+    if re.fullmatch(r"[!-~]+", value) is None:
+        raise ValueError("holds white space or other characters that no key has")
     return Secret(value)
+
+
+def host(value: str) -> str:
+    """A name or address to listen on."""
+    if re.fullmatch(r"[A-Za-z0-9._:%-]+", value) is None:
+        raise ValueError("is neither a host name nor an address")
+    return value
+
+
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
+"""Nine digits fit into every integer of Postgres, and no setting means more."""
+
+
+def _whole_number(value: str, at_least: int, fault: str) -> int:
+    if _WHOLE_NUMBER.fullmatch(value) is None or int(value) < at_least:
+        raise ValueError(fault)
+    return int(value)
 
 
 def port(value: str) -> int:
     """A TCP port."""
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65_535:
+    if not _is_port(value):
         raise ValueError("is not a port (1-65535)")
     return int(value)
 
 
+def _is_port(value: str) -> bool:
+    return _WHOLE_NUMBER.fullmatch(value) is not None and 1 <= int(value) <= 65_535
+
+
 def not_negative(value: str) -> int:
     """A whole number, zero or above."""
-    if not value.isascii() or not value.isdigit():
-        raise ValueError("is not a whole number")
-    return int(value)
+    return _whole_number(value, 0, "is not a whole number of at most nine digits")
 
 
 def positive(value: str) -> int:
     """A whole number above zero."""
-    if not value.isascii() or not value.isdigit() or int(value) < 1:
-        raise ValueError("is not a whole number above zero")
+    return _whole_number(value, 1, "is not a whole number above zero of at most nine digits")
+
+
+def processes(value: str) -> int:
+    """How many processes share a port; a typing error must not fill the machine."""
+    if not 1 <= positive(value) <= limits.ingest_processes_max:
+        raise ValueError(f"is above {limits.ingest_processes_max}")
     return int(value)
 
 
@@ -122,7 +150,10 @@ def duration(value: str) -> float:
     match = _DURATION.fullmatch(value)
     if match is None or int(match[1]) == 0:
         raise ValueError("is not a duration above zero like 30s, 5m or 1h")
-    return int(match[1]) * _DURATION_SECONDS[match[2]]
+    seconds = int(match[1]) * _DURATION_SECONDS[match[2]]
+    if seconds > limits.duration_s_max:
+        raise ValueError("is longer than ten years")
+    return seconds
 
 
 def number(value: str) -> str:
@@ -136,24 +167,48 @@ def number(value: str) -> str:
 
 def url(value: str) -> str:
     """An http(s) URL, without a slash at its end."""
-    parts = urlsplit(value)
+    parts = _parts(value, "is not an http(s) URL")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is not an http(s) URL")
     return value.rstrip("/")
 
 
 def database_url(value: str) -> str:
-    """A Postgres URL."""
+    """A Postgres URL; it may name several hosts, or none."""
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("does not start with postgresql://")
+    _parts(value, "is not a Postgres URL: host or port cannot be read")
     return value
 
 
 def redis_url(value: str) -> str:
     """A Redis URL."""
-    if not value.startswith(("redis://", "rediss://", "unix://")):
+    if value.startswith("unix://"):
+        return value
+    if not value.startswith(("redis://", "rediss://")):
         raise ValueError("does not start with redis:// or rediss://")
+    parts = _parts(value, "is not a Redis URL: host or port cannot be read")
+    if re.fullmatch(r"/?[0-9]{0,4}", parts.path) is None:
+        raise ValueError("names a database that is not a number")
     return value
+
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[^:\[\]\s]*)(?::([0-9]*))?")
+
+
+def _parts(value: str, fault: str) -> SplitResult:
+    """The parts of a URL whose hosts and ports are such. Raises ValueError with `fault`, which holds no
+    value.
+    """
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError(fault) from None
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        match = _HOST.fullmatch(host)
+        if match is None or (match[2] and not _is_port(match[2])):
+            raise ValueError(fault)
+    return parts
 
 
 def webhook_secrets(value: str) -> tuple[Secret, ...]:
@@ -190,6 +245,8 @@ def ops_tokens(value: str) -> tuple[OpsToken, ...]:
                 f"token of at least {limits.secret_bytes_min} bytes)"
             )
         tokens.append(OpsToken(name, role, Secret(token)))
+    if len({token.token for token in tokens}) != len(tokens):
+        raise ValueError("holds one token twice, so nobody could tell whose it is")
     return tuple(tokens)
 
 
@@ -205,7 +262,7 @@ def origins(value: str) -> tuple[str, ...]:
     """A comma list of web origins, without paths."""
     origins = []
     for part in value.split(","):
-        parts = urlsplit(part.strip())
+        parts = _parts(part.strip(), "is not a comma list of origins like https://shop.example")
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
             raise ValueError("is not a comma list of origins like https://shop.example")
         origins.append(f"{parts.scheme}://{parts.netloc}")
@@ -219,7 +276,7 @@ def endpoints(value: str) -> tuple[EndpointSetting, ...]:
     """A JSON list of further receiver endpoints."""
     try:
         endpoints = msgspec.json.decode(value, type=list[EndpointSetting])
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, RecursionError) as fault:
         raise ValueError(f"is not a JSON list of endpoints: {fault}") from None
     for endpoint in endpoints:
         if _PATH_NAME.fullmatch(endpoint.path) is None:

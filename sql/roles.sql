@@ -28,6 +28,23 @@ BEGIN
 END
 $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+
+-- Postgres lets everybody keep large objects and sleep. A reader must not write, and nobody here waits in the database.
+-- Without being a superuser the migrator can only ask: Postgres then warns and leaves it as it is.
+DO $$
+DECLARE
+    everybodys regprocedure;
+BEGIN
+    FOR everybodys IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND (proname ~ '^(lo_|pg_sleep)' OR proname IN ('loread', 'lowrite'))
+          AND has_function_privilege('sluice_dashboard', oid, 'EXECUTE')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', everybodys);
+    END LOOP;
+END
+$$;
 REVOKE EXECUTE ON FUNCTION webhook_log_make_partitions(integer) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_drop_partitions(date) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION webhook_log_keep_bodies_inline(text) FROM PUBLIC;

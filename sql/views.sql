@@ -3,11 +3,24 @@ CREATE SCHEMA IF NOT EXISTS audit;
 GRANT USAGE ON SCHEMA audit TO sluice_dashboard;
 REVOKE ALL ON ALL TABLES IN SCHEMA audit FROM sluice_dashboard;
 
--- One row per delivery with the state of its event.
+-- One row per delivery with the state of its event; `processing_result` in the words of the audit API.
 CREATE OR REPLACE VIEW audit.deliveries AS
 SELECT l.id, l.received_at, l.source, l.endpoint, l.origin, l.verdict, l.secret_id, l.event_id, l.event_type,
        l.object_id, l.body_bytes, l.source_ip, l.user_agent, l.request_id, l.actor, l.requests,
-       e.state, e.reason, e.attempts, e.applied_at, coalesce(e.log_id <> l.id, false) AS duplicate
+       e.state, e.reason, e.attempts, e.applied_at, coalesce(e.log_id <> l.id, false) AS duplicate,
+       e.last_error, encode(l.body_sha256, 'hex') AS body_sha256,
+       CASE
+           WHEN l.verdict IN ('missing_sig', 'malformed_sig', 'bad_sig', 'stale_ts', 'future_ts') THEN 'signature_invalid'
+           WHEN l.verdict <> 'ok' THEN 'error: ' || l.verdict
+           WHEN e.log_id <> l.id THEN coalesce(
+               (SELECT rtrim('error: conflict ' || coalesce(n.detail, ''))
+                FROM event_note n WHERE n.log_id = l.id AND n.what = 'conflict' ORDER BY n.id LIMIT 1), 'duplicate')
+           WHEN e.state = 'quarantined'
+               THEN 'error: ' || concat_ws(': ', nullif(e.reason, ''), nullif(e.last_error, ''))
+           WHEN e.state IN ('applied', 'superseded') THEN 'ok'
+           WHEN e.state = 'ignored' THEN 'skipped'
+           ELSE 'pending'
+       END AS processing_result
 FROM webhook_log l
 LEFT JOIN webhook_event e ON l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id;
 

@@ -86,25 +86,26 @@ def _shaped(event: Fields) -> Shape | None:
     content = event.raw("content")
     if not isinstance(content, dict) or not isinstance(event_type := event.raw("event_type"), str):
         return None
-    watch = _WATCHED.get(_family_of_type(event_type := _named(event_type)) or "")
+    watch = _WATCHED.get(_family_of_type(event_type := _name(event_type)) or "")
     return None if watch is None else watch.shape(event_type, "", content.get("object"))
 
 
 def _event(event: Fields, expected: Expected) -> Fact:
-    event_type = _named(event.text("event_type"))
+    event_type = _name(event.text("event_type"))
     content = event.object("content") if event.raw("content") is not None else None
     places = _places(event, content)
     if not _is_of_account(places, expected.account):
         return Unusable("wrong_account", "the event is another merchant's than the endpoint is for")
-    family = _family(event_type, content.text_or_none("type") if content is not None else None)
+    told = content.text_or_none("type") if content is not None else None
+    family = _family(event_type, None if told is None else _name(told))
     mapping = _MAPPINGS.get(family or "")
     if mapping is None:
         return NotForUs(_REASON_OF_FAMILY.get(family or "", "unhandled_type"))
     return mapping(places, event_type)
 
 
-def _named(event_type: str) -> str:
-    return event_type.lower().replace(".", "_")
+def _name(text: str) -> str:
+    return text.lower().replace(".", "_")
 
 
 def _places(event: Fields, content: Fields | None) -> list[Fields]:
@@ -125,6 +126,8 @@ def _family(event_type: str, told: str | None) -> str | None:
     of_type = _family_of_type(event_type)
     if told in _MAPPINGS and of_type in _MAPPINGS and of_type != told:
         raise BadShapeError("content.type", "contradicts the event's type")
+    if told is not None and told not in _MAPPINGS.keys() | _REASON_OF_FAMILY.keys() and of_type in _MAPPINGS:
+        raise UnknownValueError("content.type")  # an event about money, in a shape that we have to learn
     return told if told is not None else of_type
 
 

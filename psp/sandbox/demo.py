@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from runtime import limits
 from runtime.settings import EXIT_BAD_SETTINGS
 from runtime.values import Secret
 
@@ -234,8 +235,8 @@ def main() -> int:
     parser.add_argument("--deadline", type=float, default=None, help="seconds until the run is given up")
     parser.add_argument("--patience", type=float, default=patience_s, help="seconds faults may stand")
     arguments = parser.parse_args()
-    if not 1 <= arguments.events <= 200_000:
-        parser.error("--events must be between 1 and 200000")
+    if not 1 <= arguments.events <= limits.demo_events_max:
+        parser.error(f"--events must be between 1 and {limits.demo_events_max}")
     deadline_s = arguments.deadline or deadline_base_s + arguments.events / deadline_events_per_s
     try:
         place = place_from(os.environ)

@@ -142,10 +142,29 @@ async def test_a_command_needs_its_token_and_its_site(house: House, route: Route
         await house.ask("POST", path, {**who, "Content-Type": "text/plain"}, good),
         await house.ask("POST", path, {**FORM, **who, "Sec-Fetch-Site": "cross-site"}, good),
         await house.ask("POST", path, {**FORM, **who, "Sec-Fetch-Site": "same-site"}, good),
+        await house.ask("POST", path, {**FORM, **who, "Origin": "https://elsewhere.example"}, good),
     ]
 
-    assert [answer.status for answer in answers] == [403] * 5
+    assert [answer.status for answer in answers] == [403] * 6
     assert (await house.get("/console/explain", who)).status == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:{port}"},
+        {"Origin": "https://console.example", "X-Forwarded-Host": "console.example"},
+        {"Origin": "https://console.example", "Sec-Fetch-Site": "same-origin"},
+    ],
+)
+async def test_a_page_of_ours_is_known_as_such(house: House, said: dict[str, str]) -> None:
+    """Our forms tell no origin; scripts do, and behind a proxy it is not the host that we see."""
+    who = await session(house)
+    good = urlencode({"csrf": csrf(await house.get("/console/explain", who)), "dry_run": "1"}).encode()
+    headers = {name: value.format(port=house.port) for name, value in said.items()}
+
+    assert (await house.ask("POST", "/console/reconcile", {**FORM, **who, **headers}, good)).status == 303
 
 
 async def test_dashboard_reads_and_commands_nothing(house: House, seed: Seed) -> None:

@@ -101,5 +101,5 @@ async def test_bad_settings_and_a_taken_port_end_with_78(
         )
 
         assert (await on_taken_port.ended(), await unknown.ended()) == (78, 78)
-    assert f"API_PORT {port} cannot be listened on" in on_taken_port.output()
+    assert f"API_PORT: 127.0.0.1:{port} cannot be listened on" in on_taken_port.output()
     assert "WEBHOOK_ENDPOINTS names provider 'nobody'" in unknown.output()

@@ -178,6 +178,7 @@ async def test_findings_come_in_pages(house: House, seed: Seed) -> None:
         b'{"phases": []}',
         b'{"phases": ["everything"]}',
         b'{"phases": "undelivered_events"}',
+        b'{"object": "invention:x_1"}',
         b'{"object": "cs_1"}',
         b'{"object": "a b:c"}',
         b'{"dry_run": 1}',

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from api import bodies
+from api.commands import ReplayOrder
 from api.customers.checkouts import OpenSession
 from api.errors import ApiError
 from tests.api.house import OPS, House
@@ -86,6 +87,16 @@ def test_a_missing_field_is_named(missing: str) -> None:
     error = refusal(json.dumps({name: value for name, value in GOOD.items() if name != missing}).encode())
 
     assert [tuple(detail) for detail in error.details] == [(missing, "is required", "missing")]
+
+
+def test_a_field_inside_of_another_is_named_with_it() -> None:
+    """`filter.foo`, not the place in somebody else's grammar."""
+    with pytest.raises(ApiError) as refused:
+        bodies.decode(b'{"filter": {"foo": 1}}', ReplayOrder)
+
+    assert [tuple(detail) for detail in refused.value.details] == [
+        ("filter.foo", "is not a field of this request", "unknown")
+    ]
 
 
 @pytest.mark.parametrize("raw", [b"null", b"[]", b'"x"', b"5"])

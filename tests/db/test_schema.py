@@ -248,6 +248,24 @@ async def test_each_role_can_do_its_work_and_nothing_else(database: asyncpg.Conn
     assert allowed == []
 
 
+@pytest.mark.parametrize("role", FORBIDDEN)
+async def test_no_role_writes_or_waits_by_what_postgres_lets_everybody_do(
+    database: asyncpg.Connection, role: str
+) -> None:
+    """Neither tables of their own, nor large objects, nor sleeping in the database."""
+    await database.execute(f"SET ROLE {role}")
+    for statement in (
+        "CREATE TABLE public.mine (a int)",
+        "CREATE TEMPORARY TABLE mine (a int)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_sleep(0)",
+        "SELECT pg_sleep_for('0 s')",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await database.execute(statement)
+
+
 async def test_the_dashboard_role_reads_its_views(database: asyncpg.Connection) -> None:
     """The views are all that it sees."""
     await database.execute("SET ROLE sluice_dashboard")
@@ -295,3 +313,11 @@ async def test_migrations_apply_once_and_may_not_be_edited(
             await migrate(dsn, edited)
     finally:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def test_currencies_are_shown_as_the_psps_count_them(database: asyncpg.Connection) -> None:
+    """Zero-decimal, two-decimal and three-decimal ones; where the PSPs depart from ISO 4217, as they do."""
+    wanted = {"jpy": 0, "mga": 0, "xaf": 0, "usd": 2, "isk": 2, "huf": 2, "kwd": 3, "bhd": 3}
+    rows = await database.fetch("SELECT code, exponent FROM unit WHERE code = ANY($1)", list(wanted))
+
+    assert {row["code"]: row["exponent"] for row in rows} == wanted

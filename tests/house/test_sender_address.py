@@ -25,6 +25,11 @@ INSIDE = ipaddress.ip_network("10.0.0.0/8")
         ((LOOPBACK,), "203.0.113.9, nonsense", "127.0.0.1"),
         ((LOOPBACK,), "fe80::1%eth0", "fe80::1"),
         ((LOOPBACK,), "", "127.0.0.1"),
+        ((LOOPBACK,), "203.0.113.9:5678", "203.0.113.9"),
+        ((LOOPBACK,), "[2001:db8::1]:443", "2001:db8::1"),
+        ((LOOPBACK,), "[2001:db8::1]", "2001:db8::1"),
+        ((LOOPBACK,), "203.0.113.9:http", "127.0.0.1"),
+        ((LOOPBACK, INSIDE), "::ffff:203.0.113.9, ::ffff:10.1.2.3", "203.0.113.9"),
     ],
 )
 async def test_the_last_untrusted_hop_is_the_sender(

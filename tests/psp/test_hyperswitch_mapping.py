@@ -115,6 +115,22 @@ def test_stray_ids_classify_nothing() -> None:
     assert unusable == Unusable("bad_schema", "content.object.refund_id is missing")
 
 
+@pytest.mark.parametrize("family", ["refund_details", "Refund_Details", "refund.details"])
+def test_a_family_is_matched_like_an_event_type(family: str) -> None:
+    """Case and dots make no other family, for the worker as for the log."""
+    body = made.event("Refund.Succeeded", family, made.refund())
+
+    assert isinstance(fact(body), RefundReported)
+    assert envelope.read(made.encode(body)).object_id == "ref_1"
+
+
+def test_an_event_about_money_of_an_unknown_family_is_held_back() -> None:
+    """It is not ignored: the PSP has learnt a word, and we have not."""
+    told = fact(made.event("payment_succeeded", "payment_details_v2", made.payment("succeeded")))
+
+    assert told == Unusable("bad_schema", "content.type is none that we know")
+
+
 def test_a_type_that_contradicts_its_family_is_unusable() -> None:
     """Either of them is wrong about money, and nobody can tell which."""
     assert fact(made.event("refund_succeeded", "payment_details", made.payment())) == Unusable(

@@ -61,9 +61,11 @@ def _never(_name: str) -> None:
 
 def _by_the_book(body: bytes) -> Any:
     try:
-        return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_never)
+        document = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_never)
+        json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         return BadJsonError
+    return document
 
 
 def _as_read(body: bytes) -> Any:
@@ -88,6 +90,14 @@ def test_bytes_that_are_no_text_are_refused_alike(inside: bytes) -> None:
     body = b'{"a": "' + inside + b'"}'
 
     assert repr(_by_the_book(body)) == repr(_as_read(body))
+
+
+@pytest.mark.parametrize("body", [b'{"a":"\\ud800"}', b'{"\\udc00":1}', b'{"a":["\\ude00\\ud83d"]}'])
+def test_half_of_a_surrogate_pair_is_refused(body: bytes) -> None:
+    """Escapes can spell it and JSON readers differ on it; a whole pair is a character."""
+    with pytest.raises(BadJsonError):
+        read_object(body)
+    assert read_object(b'{"a":"\\ud83d\\ude00"}') == {"a": "\U0001f600"}
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"a"', b"null"])

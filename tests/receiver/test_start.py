@@ -96,6 +96,17 @@ async def test_a_port_that_is_taken_is_refused(
     assert [str(port) in line and "already in use" in line.lower() for line in lines] == [True]
 
 
+async def test_a_host_of_another_machine_is_refused_by_its_own_name(
+    dsn: str, redis_url: str, processes: Processes
+) -> None:
+    """The port is not to blame for an address that is not here."""
+    environment = receiver_environment(dsn, redis_url, free_port(), INGEST_HOST="192.0.2.1")
+
+    lines = await refusal(processes, environment)
+
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines] == ["INGEST_HOST"]
+
+
 async def test_a_second_fleet_is_refused_the_port_of_the_first(
     dsn: str, redis_url: str, processes: Processes
 ) -> None:

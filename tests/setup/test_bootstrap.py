@@ -147,7 +147,16 @@ def test_parses_on_old_pythons() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["demo", "--evnts", "5"], ["demo", "--events", "x"], ["up", "more"]]
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["demo", "--evnts", "5"],
+        ["demo", "--events", "x"],
+        ["demo", "--events", "0"],
+        ["demo", "--events", "200001"],
+        ["up", "more"],
+    ],
 )
 def test_wrong_command_line_is_refused_at_once(arguments: list[str], tmp_path: Path) -> None:
     """A wrong command line is exit status 2 before anything is installed."""
