@@ -5,13 +5,15 @@ never rounded.
 from __future__ import annotations
 
 _BY_DIGITS = {
-    0: "credit bif clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf",
+    0: "credit bif clp djf gnf jpy kmf krw mga pyg rwf ugx uyi vnd vuv xaf xof xpf",
     3: "bhd iqd jod kwd lyd omr tnd",
     4: "clf uyw",
     7: "usdc",
 }
 _EXPONENTS = {unit: digits for digits, units in _BY_DIGITS.items() for unit in units.split()}
-"""Digits after the point, as in the table `unit`; every other currency of ISO 4217 has two."""
+"""Digits after the point, as PSPs count and the table `unit` holds: ariary whole, krónur in hundredths, which
+ISO 4217 has otherwise; every other currency has two.
+"""
 _CURRENCY_DIGITS_MAX = 4
 """ISO 4217 knows no more. What has more is a token; its digits beyond the cents are shown unless they are
 zeros.
