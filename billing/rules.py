@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from billing import credits, mirror, orders, payments, reversal
 from billing.commands import (
+    CheckoutOpened,
+    CheckoutRefused,
+    CheckoutRequested,
     Command,
     CreditsSpent,
     OrderPlaced,
+    PaymentOpened,
     PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
@@ -65,8 +69,16 @@ def _command(fact: Command, book: Book, cause: Cause) -> Decision:
     match fact:
         case OrderPlaced() | PlanSubscribed():
             return payments.placed(fact, book, cause)
+        case PaymentOpened():
+            return payments.payment_opened(fact, book, cause)
         case PaymentRefused():
             return payments.payment_refused(fact, book, cause)
+        case CheckoutRequested():
+            return credits.checkout_requested(fact, cause)
+        case CheckoutOpened():
+            return credits.checkout_opened(fact, book, cause)
+        case CheckoutRefused():
+            return ignored("checkout_refused")
         case CreditsSpent():
             return credits.spent(fact)
         case RefundRequested():

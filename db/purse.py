@@ -1,5 +1,5 @@
-"""What customers' endpoints may do to money: remember an own checkout, grant USDC, list postings. Nothing
-else: each write is one function of the database.
+"""What customers' endpoints may do to money: grant USDC, hold credits, list postings. Nothing else: each
+write is one function of the database.
 """
 
 from __future__ import annotations
@@ -18,18 +18,6 @@ PURSE = Queries("purse.sql")
 
 class BalanceTooLargeError(Exception):
     """The grant would lead beyond what a balance can hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnCheckout:
-    """A checkout session that we opened; the amount is what the customer is asked to pay, in minor units."""
-
-    source: str
-    id: str
-    account_id: str
-    credits: int
-    amount_minor: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +64,6 @@ class PostingRow:
     posted_at: datetime
     event_id: str | None
     event_type: str | None
-
-
-async def open_own_checkout(connection: type_connection, opened: OwnCheckout, actor: str) -> bool:
-    """Remember a session as ours and unpaid; False where its webhook was faster, and then nothing changes."""
-    return bool(
-        await connection.fetchval(
-            PURSE.open_own_checkout,
-            opened.source,
-            opened.id,
-            opened.account_id,
-            opened.credits,
-            opened.amount_minor,
-            opened.currency,
-            actor,
-        )
-    )
 
 
 async def grant_usdc(

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from billing.commands import CreditsSpent, OrderPlaced, PlanSubscribed
+from billing.commands import CheckoutOpened, CheckoutRequested, CreditsSpent, OrderPlaced, PlanSubscribed
 from billing.keys import invoice_key
 from billing.plan import PlanSubscription
 from billing.reversal import REFUND_DETAILS_WAIT_S
@@ -95,7 +95,9 @@ class Rebuild:
         if row.source != SOURCE:
             return False
         fact = apply.read(_claimed(row), self._expected).fact
-        return not isinstance(fact, OrderPlaced | PlanSubscribed | CreditsSpent)
+        return not isinstance(
+            fact, OrderPlaced | PlanSubscribed | CheckoutRequested | CheckoutOpened | CreditsSpent
+        )
 
     async def _expire(self, at: datetime) -> None:
         """End the waits that were over before `at`, the earliest first."""

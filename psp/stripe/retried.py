@@ -16,13 +16,19 @@ T = TypeVar("T")
 
 
 async def made(
-    make: Callable[[str], Awaitable[T]], find: Callable[[], Awaitable[T | None]], idempotency_key: str
+    make: Callable[[str], Awaitable[T]],
+    find: Callable[[], Awaitable[T | None]],
+    idempotency_key: str,
+    look_first: bool,
 ) -> T:
     """What `make` answers under this key, or what `find` finds where nobody knows what `make` has done.
 
-    Stripe also keeps a 5xx as the key's answer, and does not say whether the work was done. Only when it is
-    surely not there, another key may make it. Raises what the two raise.
+    `look_first`: it was tried before, perhaps so long ago that Stripe has forgotten the key. Stripe also
+    keeps a 5xx as the key's answer, and does not say whether the work was done. Only when it is surely not
+    there, another key may make it. Raises what the two raise.
     """
+    if look_first and (there := await find()) is not None:
+        return there
     for attempt in range(1, _KEYS_MAX + 1):
         try:
             return await make(idempotency_key if attempt == 1 else f"{idempotency_key}:{attempt}")

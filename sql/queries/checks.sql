@@ -128,11 +128,14 @@ WHERE t.to_state <> t.from_state
   AND NOT EXISTS (SELECT FROM correction_rule c WHERE c.kind = t.kind AND c.rule = t.rule);
 
 -- name: applied_events_have_an_effect
--- I10: an applied event has an effect.
+-- I10: an applied event has an effect: it moves something, or wants it moved.
 SELECT e.source, e.event_id FROM webhook_event e
 WHERE e.state = 'applied'
   AND NOT EXISTS (SELECT FROM state_transition t WHERE t.log_id = e.log_id AND t.event_id = e.event_id)
-  AND NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.log_id = e.log_id AND t.event_id = e.event_id);
+  AND NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.log_id = e.log_id AND t.event_id = e.event_id)
+  AND NOT EXISTS (
+      SELECT FROM outbox_effect o
+      WHERE e.source = 'sluice' AND o.object_id = e.object_id AND o.log_id = e.log_id AND o.event_id = e.event_id);
 
 -- name: verified_deliveries_have_an_event
 -- I7.
@@ -342,6 +345,14 @@ WHERE s.status <> 'permanently_failed' AND s.status <> CASE
 
 -- name: wanted_calls_are_staged
 -- I21: what a state wants of the PSP stands in the outbox, a refund exactly once.
+SELECT o.source, o.id FROM orders o
+WHERE o.status = 'pending' AND o.payment_id IS NULL AND NOT EXISTS (
+    SELECT FROM outbox_effect e WHERE e.source = o.source AND e.object_id = o.id AND e.kind = 'open_payment')
+UNION ALL
+SELECT s.source, s.id FROM subscription s JOIN subscription_invoice i ON i.source = s.source AND i.id = s.id
+WHERE s.origin = 'ours' AND s.status = 'pending_payment' AND i.payment_id IS NULL AND NOT EXISTS (
+    SELECT FROM outbox_effect e WHERE e.source = s.source AND e.object_id = s.id AND e.kind = 'open_payment')
+UNION ALL
 SELECT s.source, s.id FROM seller_transfer s
 WHERE s.status = 'reversal_pending' AND NOT EXISTS (
     SELECT FROM outbox_effect e
@@ -361,7 +372,13 @@ JOIN outbox_effect o ON o.source = r.source AND o.object_id = r.id AND o.kind = 
 JOIN webhook_event e ON e.source = 'sluice' AND e.event_id = 'effect_' || o.id
 WHERE e.event_type = 'refund.accepted' AND e.state IN ('applied', 'superseded') AND r.psp_id IS NULL
 UNION ALL
-SELECT r.source, r.id FROM refund r JOIN refund other ON other.source = r.source AND other.id = r.psp_id;
+SELECT r.source, r.id FROM refund r JOIN refund other ON other.source = r.source AND other.id = r.psp_id
+UNION ALL
+SELECT p.source, p.id FROM outbox_effect o
+JOIN (SELECT source, id, payment_id FROM orders UNION ALL SELECT source, id, payment_id FROM subscription_invoice) p
+    ON p.source = o.source AND p.id = o.object_id
+JOIN webhook_event e ON e.source = 'sluice' AND e.event_id = 'effect_' || o.id
+WHERE o.kind = 'open_payment' AND o.state = 'done' AND e.state IN ('applied', 'superseded') AND p.payment_id IS NULL;
 
 -- name: ledger_rows_never_change
 -- I24: a transaction and its postings were written together, so a row written by another transaction was rewritten.

@@ -1,9 +1,5 @@
 -- What customers' endpoints do to money, through the functions made for it, and what moved on an account.
 
--- name: open_own_checkout
--- Remembers a session that we opened; tells whether its webhook was slower.
-SELECT open_own_checkout($1, $2, $3, $4, $5, $6, $7);
-
 -- name: grant_usdc
 -- Grants once per operation, and tells what it became.
 SELECT transaction_id, posted_at, balance FROM grant_usdc($1, $2, $3, $4);

@@ -18,6 +18,8 @@ from tests.support.ports import free_port
 from tests.support.processes import Processes
 from tests.support.stripe_events import checkout, event
 
+pytestmark = pytest.mark.usefixtures("worker")
+
 PATH = "/api/credits/sessions"
 GOOD = {"successUrl": "https://shop.example/thanks?s={CHECKOUT_SESSION_ID}", "credits": 250}
 

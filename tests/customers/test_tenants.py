@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from api.auth import Role
-from api.customers import paying
 from api.routes import CONSOLE, ROUTES
+from billing.commands import OrderPlaced, PlanSubscribed
 from billing.terms import OrderTerms, PlanTerms
 from db import cards
 from db.cards import SeedCard
@@ -82,10 +82,13 @@ async def agreements(seed: Seed) -> tuple[str, str]:
     """A paid order with a licence and a pending subscription of the owner's, as the workers make them."""
     order = OrderTerms("order-4711", OWNER, None, 4_711, "usd", 0, ("licence-4711",))
     plan = PlanTerms("subscription-4711", OWNER, "plan-4711", 4_711, "usd")
-    for terms in (order, plan):
-        command = paying.placed("stripe", f"pi_{terms.id}", terms)
-        body = commands.event_body(command, f"evt_{terms.id}", 1_790_000_000)
-        await seed.append(delivery(body, source="sluice", endpoint="api", event_id=f"evt_{terms.id}"))
+    for command in (
+        OrderPlaced("stripe", f"pi_{order.id}", order),
+        PlanSubscribed("stripe", f"pi_{plan.id}", plan),
+    ):
+        event_id = f"evt_{command.terms.id}"
+        body = commands.event_body(command, event_id, 1_790_000_000)
+        await seed.append(delivery(body, source="sluice", endpoint="api", event_id=event_id))
     await seed.applied(event("payment_intent.succeeded", intent(order)))
     return order.id, plan.id
 
