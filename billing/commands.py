@@ -96,6 +96,21 @@ class CreditsSpent(Struct, frozen=True):
         return ()
 
 
+class SpendReversed(Struct, frozen=True):
+    """What was spent is given back to its account, wholly and once; `credits` are those of the spend."""
+
+    source: str
+    spend_id: str
+    account_id: str
+    credits: int
+    reason: str | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """None: no subject changes, money moves."""
+        return ()
+
+
 class PaymentOpened(Struct, frozen=True):
     """The PSP has opened the payment of what was agreed under the key `claim`."""
 
@@ -182,4 +197,5 @@ Command = (
     | RefundCallEnded
     | ReversalEnded
     | CreditsSpent
+    | SpendReversed
 )

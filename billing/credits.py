@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from billing.commands import CheckoutOpened, CheckoutRequested, CreditsSpent
+from billing.commands import CheckoutOpened, CheckoutRequested, CreditsSpent, SpendReversed
 from billing.decision import (
     CREDITS_SPENT,
     CUSTOMER_FIRST_S,
@@ -144,6 +144,16 @@ def top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
 def spent(fact: CreditsSpent) -> Decision:
     """Credits were used up: post them. Whether there were enough was decided when this was said."""
     movement = move_credits("spend", fact.spend_id, fact.account_id, -fact.credits, against=CREDITS_SPENT)
+    return Decision("applied", movements=(movement,))
+
+
+def spend_reversed(fact: SpendReversed) -> Decision:
+    """What was used up is given back. That it had been spent, and not been given back yet, was decided when
+    this was said; the ledger takes the reversal of one spend once.
+    """
+    movement = move_credits(
+        "spend_reversal", fact.spend_id, fact.account_id, fact.credits, against=CREDITS_SPENT
+    )
     return Decision("applied", movements=(movement,))
 
 

@@ -35,6 +35,7 @@ MOVEMENTS = (
     "transfer",
     "transfer_reversal",
     "spend",
+    "spend_reversal",
 )
 
 ALERTS = ("ambiguous_order", "unseen_api_version", "unknown_value")

@@ -18,6 +18,7 @@ from billing.commands import (
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 from billing.decision import Decision, ignored, quarantined
 from billing.facts import (
@@ -81,6 +82,8 @@ def _command(fact: Command, book: Book, cause: Cause) -> Decision:
             return ignored("checkout_refused")
         case CreditsSpent():
             return credits.spent(fact)
+        case SpendReversed():
+            return credits.spend_reversed(fact)
         case RefundRequested():
             return orders.refund_requested(fact, book, cause)
         case RefundCallEnded():

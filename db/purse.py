@@ -31,10 +31,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A posted spend; `balance` are the account's credits at the moment of asking."""
+    """A posted spend, or its reversal: `moved` credits; `balance` are the account's now."""
 
     transaction_id: int
     posted_at: datetime
+    moved: int
     balance: int
 
 
@@ -89,11 +90,18 @@ async def hold_credits(connection: type_connection, spend_id: str, account_id: s
     return bool(await connection.fetchval(PURSE.hold_credits, spend_id, account_id, credits))
 
 
-async def read_spend(connection: type_connection, source: str, spend_id: str, account_id: str) -> Spend:
-    """What became of a spend that the workers have applied."""
-    row = await connection.fetchrow(PURSE.read_spend, source, spend_id, account_id)
-    assert row is not None, "an applied spend is posted"
-    return Spend(*row)
+async def read_spend(
+    connection: type_connection, source: str, movement: str, spend_id: str, account_id: str
+) -> Spend | None:
+    """A spend of this account (`spend`), or its reversal (`spend_reversal`); None where none is posted."""
+    row = await connection.fetchrow(PURSE.read_spend, source, movement, spend_id, account_id)
+    return None if row is None else Spend(*row)
+
+
+async def reversal_said(connection: type_connection, source: str, event_id: str) -> str | None:
+    """The id of the reversal that this event says."""
+    found: str | None = await connection.fetchval(PURSE.reversal_said, source, event_id)
+    return found
 
 
 async def list_postings(

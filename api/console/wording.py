@@ -22,6 +22,7 @@ MOVEMENTS = {
     "topup": "Credits bought and paid for",
     "grant": "Granted by hand",
     "spend": "Used up",
+    "spend_reversal": "Given back, because what it was used for was not done",
     "refund_clawback": "Taken back, because the payment was refunded",
     "refund_give_back": "Given back, because the refund failed",
     "dispute_clawback": "Taken back, because the payment is disputed",
@@ -232,6 +233,19 @@ def cause(entry: dict[str, Any]) -> str:
     if because["origin"] == "operator" and because["actor"]:
         return f"{told}, replayed by {because['actor']}"
     return told
+
+
+_CALL_STATES = {
+    "pending": "not done yet",
+    "done": "done",
+    "failed": "failed for good",
+    "obsolete": "not wanted any more",
+}
+
+
+def call(entry: dict[str, Any]) -> str:
+    """What was wanted of a provider, and what has become of it."""
+    return f"{words(entry['kind']).capitalize()}: {_CALL_STATES[entry['state']]}"
 
 
 def amounts(entry: dict[str, Any], about: str | None = None) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from billing.commands import (
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 
 SOURCE = "sluice"
@@ -55,6 +56,7 @@ _TYPES: dict[type[Command], str] = {
     CheckoutOpened: "checkout.opened",
     CheckoutRefused: "checkout.refused",
     CreditsSpent: "credits.spent",
+    SpendReversed: "spend.reversed",
     RefundRequested: "refund.requested",
 }
 """What is told in its own fields."""

@@ -20,6 +20,7 @@ from billing.commands import (
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 from billing.decision import SYSTEM_PREFIX
 from billing.facts import Fact
@@ -131,10 +132,18 @@ def _some_credits(data: Fields) -> int:
 
 
 def _credits_spent(data: Fields) -> Fact:
+    return CreditsSpent(*_spend(data))
+
+
+def _spend_reversed(data: Fields) -> Fact:
+    return SpendReversed(*_spend(data))
+
+
+def _spend(data: Fields) -> tuple[str, str, str, int, str | None]:
     data.nothing_but("source", "spend_id", "account_id", "credits", "reason")
     spent = _some_credits(data)
     account_id, reason = _account(data, "account_id"), data.text_or_none("reason")
-    return CreditsSpent(data.text("source"), data.text("spend_id"), account_id, spent, reason)
+    return data.text("source"), data.text("spend_id"), account_id, spent, reason
 
 
 def _refund_requested(data: Fields) -> Fact:
@@ -184,6 +193,7 @@ _MAPPINGS: dict[str, Callable[[Fields], Fact]] = {
     "checkout.opened": _checkout_opened,
     "checkout.refused": _checkout_refused,
     "credits.spent": _credits_spent,
+    "spend.reversed": _spend_reversed,
     "refund.requested": _refund_requested,
     "refund.accepted": _refund_accepted,
     "refund.refused": _refund_refused,

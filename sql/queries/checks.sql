@@ -184,13 +184,19 @@ WHERE NOT EXISTS (
       AND t.log_id IS NOT NULL);
 
 -- name: movements_have_their_object
--- I17: nothing moved without an order, refund, dispute or transfer that wants it; what was spent is held no longer.
+-- I17: nothing moved without an order, refund, dispute or transfer that wants it; what was spent is held no longer, and what
+-- was given back of it is what was spent, on the same account.
 SELECT t.id FROM ledger_transaction t
 WHERE CASE
     WHEN t.movement = 'sale' THEN NOT EXISTS (
         SELECT FROM orders o
         WHERE o.source = t.source AND o.id = t.money_object AND o.payment_status IN ('succeeded', 'reversed'))
     WHEN t.movement = 'spend' THEN t.log_id IS NULL OR EXISTS (SELECT FROM credit_hold h WHERE h.spend_id = t.money_object)
+    WHEN t.movement = 'spend_reversal' THEN NOT EXISTS (
+        SELECT FROM ledger_transaction s
+        JOIN ledger_posting p ON p.transaction_id = s.id
+        JOIN ledger_posting r ON r.transaction_id = t.id AND r.account_id = p.account_id AND r.unit = p.unit
+        WHERE s.source = t.source AND s.money_object = t.money_object AND s.movement = 'spend' AND r.amount = -p.amount)
     WHEN t.movement = 'sale_reversal' THEN NOT EXISTS (
         SELECT FROM orders o
         WHERE o.source = t.source AND o.id = t.money_object AND o.payment_status = 'reversed')

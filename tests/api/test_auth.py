@@ -310,6 +310,7 @@ ALLOWED = {
     "GET /ops/credentials/{id}": READERS,
     "PUT /ops/cards/{id}": frozenset({"ops"}),
     "POST /api/accounts/{id}/credits/spend": CUSTOMERS_ALIKE | {"ops"},
+    "POST /api/accounts/{id}/credits/spend/{spend_id}/reverse": CUSTOMERS_ALIKE | {"ops"},
     "POST /api/v1/orders": CUSTOMERS_ALIKE | {"ops"},
     "GET /api/v1/orders/{id}": CUSTOMERS_ALIKE | READERS,
     "POST /api/v1/orders/{id}/refund": CUSTOMERS_ALIKE | {"ops"},

@@ -8,7 +8,7 @@ import pytest
 
 from api.auth import Role
 from api.routes import CONSOLE, ROUTES
-from billing.commands import OrderPlaced, PlanSubscribed
+from billing.commands import CreditsSpent, OrderPlaced, PlanSubscribed
 from billing.terms import OrderTerms, PlanTerms
 from db import cards
 from db.cards import SeedCard
@@ -21,6 +21,7 @@ from tests.sandbox.worlds import KEY, World
 from tests.support.stripe_events import checkout, event
 
 OWNER, OTHER = "tenant-one", "tenant-two"
+SPEND = "spend-4711"
 SCOPED = {"scope": "card:provisioning"}
 
 
@@ -33,6 +34,7 @@ class Belongings:
     virtual_card_id: str
     order_id: str
     subscription_id: str
+    spend_id: str
     postings_cursor: str
 
     @property
@@ -44,6 +46,7 @@ class Belongings:
             self.virtual_card_id,
             self.order_id,
             self.subscription_id,
+            self.spend_id,
             "4711",
             "47.11",
             "pandasecret",
@@ -52,7 +55,7 @@ class Belongings:
 
 async def belongings(house: House, seed: Seed, panda: Panda) -> Belongings:
     """Give the owner credits, USDC, a purchase, a card, and a developer's card."""
-    session = checkout(credits=4_711, amount=5_000, account=OWNER)
+    session = checkout(credits=4_712, amount=5_000, account=OWNER)
     delivery_id = await seed.applied(event("checkout.session.completed", session))
     for key in ("k1", "k2"):
         granted = await house.post(
@@ -74,19 +77,20 @@ async def belongings(house: House, seed: Seed, panda: Panda) -> Belongings:
         str(card_id),
         order_id,
         subscription_id,
+        SPEND,
         listed.json["next_cursor"],
     )
 
 
 async def agreements(seed: Seed) -> tuple[str, str]:
-    """A paid order with a licence and a pending subscription of the owner's, as the workers make them."""
+    """A paid order with a licence, a pending subscription and a spend, as the workers make them."""
     order = OrderTerms("order-4711", OWNER, None, 4_711, "usd", 0, ("licence-4711",))
     plan = PlanTerms("subscription-4711", OWNER, "plan-4711", 4_711, "usd")
-    for command in (
-        OrderPlaced("stripe", f"pi_{order.id}", order),
-        PlanSubscribed("stripe", f"pi_{plan.id}", plan),
+    for event_id, command in (
+        (f"evt_{order.id}", OrderPlaced("stripe", f"pi_{order.id}", order)),
+        (f"evt_{plan.id}", PlanSubscribed("stripe", f"pi_{plan.id}", plan)),
+        (f"spend:{SPEND}", CreditsSpent("sluice", SPEND, OWNER, 1, None)),
     ):
-        event_id = f"evt_{command.terms.id}"
         body = commands.event_body(command, event_id, 1_790_000_000)
         await seed.append(delivery(body, source="sluice", endpoint="api", event_id=event_id))
     await seed.applied(event("payment_intent.succeeded", intent(order)))
@@ -114,6 +118,7 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
         "/ops/alerts/{id}/resolve": 1,
         "/api/accounts/{id}/credits": OWNER,
         "/api/accounts/{id}/credits/spend": OWNER,
+        "/api/accounts/{id}/credits/spend/{spend_id}/reverse": OWNER,
         "/api/v1/cards/{id}/wallet_payload": owned.virtual_card_id,
         "/api/v1/orders/{id}": owned.order_id,
         "/api/v1/orders/{id}/refund": owned.order_id,
@@ -126,6 +131,7 @@ def request_for(route: str, owned: Belongings) -> tuple[str, object]:
     }
     assert ("{id}" in template) == (template in ids), f"{route}: say which of the owner's ids it takes"
     path = template.replace("{kind}", "account").replace("{run_id}", "1")
+    path = path.replace("{spend_id}", owned.spend_id)
     path = path.replace("{id}", str(ids.get(template)))
     bodies: dict[str, object] = {
         "POST /api/credits/sessions": {
