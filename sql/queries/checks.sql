@@ -133,9 +133,7 @@ SELECT e.source, e.event_id FROM webhook_event e
 WHERE e.state = 'applied'
   AND NOT EXISTS (SELECT FROM state_transition t WHERE t.log_id = e.log_id AND t.event_id = e.event_id)
   AND NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.log_id = e.log_id AND t.event_id = e.event_id)
-  AND NOT EXISTS (
-      SELECT FROM outbox_effect o
-      WHERE e.source = 'sluice' AND o.object_id = e.object_id AND o.log_id = e.log_id AND o.event_id = e.event_id);
+  AND NOT EXISTS (SELECT FROM outbox_effect o WHERE o.log_id = e.log_id AND o.event_id = e.event_id);
 
 -- name: verified_deliveries_have_an_event
 -- I7.
