@@ -228,6 +228,8 @@ def cause(entry: dict[str, Any]) -> str:
     told = f"because of {because['event_type']}" if because["event_type"] else "because of an event"
     if because["event_id"] is None:
         return f"by {because['actor']}" if because["actor"] else ""
+    if (because["actor"] or "").endswith(":effects"):
+        return f"{told}, which is how our call of the provider has ended"
     if because["origin"] == "reconciler":
         return f"{told}, which the reconciler found at the PSP"
     if because["origin"] == "operator" and because["actor"]:

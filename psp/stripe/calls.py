@@ -130,7 +130,7 @@ class StripeCalls:
         """See `psp.calls.Caller`. Raises KeyError when an argument is missing."""
         try:
             if call.kind in _OPENS:
-                return await self._open(call, attempts, taken)
+                return await self._open(call, attempts, now, taken)
             return await self._does[call.kind](call, attempts, now)
         except StripeCallError as error:
             return Transient(error.kind, error.unwell, error.retry_after_s, error.hopeless)
@@ -150,8 +150,10 @@ class StripeCalls:
             raise NotShownError("no_secret", our_fault=True)
         return Opened(made.id, secret)
 
-    async def _open(self, call: PspCall, attempts: int, taken: type_taken) -> Outcome:
+    async def _open(self, call: PspCall, attempts: int, now: int, taken: type_taken) -> Outcome:
         """Open a payment or a session under the call's key, or find what an earlier attempt has opened."""
+        placed_at = int(call.arguments["placed_at"])
+        key_may_be_gone = attempts > 1 and now - placed_at > retried.KEY_KEPT_S
         opening: _Payment | _Checkout
         opening = (_Payment if call.kind == "open_payment" else _Checkout)(call.arguments)
 
@@ -159,8 +161,7 @@ class StripeCalls:
             return _made(await opening.make(self._api, key))
 
         async def find() -> _Made | None:
-            since = int(call.arguments["placed_at"]) - retried.CLOCKS_DIFFER_S
-            listed = await self._api.made_since(_OPENS[call.kind], since)
+            listed = await self._api.made_since(_OPENS[call.kind], placed_at - retried.CLOCKS_DIFFER_S)
             alike = [made for made in map(_made, reversed(listed)) if opening.is_like(made)]
             others = await taken([made.id for made in alike]) if alike else set()
             left = next((made for made in alike if made.id not in others), None)
@@ -169,7 +170,7 @@ class StripeCalls:
             return left
 
         try:
-            made = await retried.made(make, find, call.idempotency_key, look_first=attempts > 1)
+            made = await retried.made(make, find, call.idempotency_key, key_may_be_gone)
         except StripeCallError as error:
             if not error.refused:
                 raise

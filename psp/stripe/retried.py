@@ -9,6 +9,10 @@ from psp.stripe.client import StripeCallError
 
 CLOCKS_DIFFER_S = 300
 """How far Stripe's clock may be behind ours: as much as a signature tolerates."""
+KEY_KEPT_S = 20 * 3_600
+"""For so long a key surely gets the same answer: Stripe prunes keys that are at least a day old. Source:
+https://docs.stripe.com/api/idempotent_requests
+"""
 _KEYS_MAX = 3
 """Keys tried for one thing: a further one only when Stripe keeps a failure as the answer of the last."""
 
@@ -23,7 +27,7 @@ async def made(
 ) -> T:
     """What `make` answers under this key, or what `find` finds where nobody knows what `make` has done.
 
-    `look_first`: it was tried before, perhaps so long ago that Stripe has forgotten the key. Stripe also
+    `look_first`: it was tried before, and so long ago that Stripe may have forgotten the key. Stripe also
     keeps a 5xx as the key's answer, and does not say whether the work was done. Only when it is surely not
     there, another key may make it. Raises what the two raise.
     """

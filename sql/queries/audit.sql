@@ -182,7 +182,7 @@ SELECT c.source, c.id, c.kind, c.payment_id, c.account_id, c.credits, c.amount_m
        ARRAY(SELECT d.id FROM dispute d
              WHERE d.owner_id = c.id AND d.owner_kind = 'checkout_session' AND d.source = c.source ORDER BY d.id) AS disputes
 FROM checkout_session c JOIN unit u ON u.code = c.currency
-WHERE c.id = $1 OR c.id = (SELECT made_id FROM outbox_effect WHERE kind = 'open_checkout' AND object_id = $1)
+WHERE c.id = $1 OR c.id IN (SELECT made_id FROM outbox_effect WHERE kind = 'open_checkout' AND object_id = $1)
 UNION ALL
 -- One of ours that the PSP has not opened, by our own id: still to be, or refused.
 SELECT e.source, e.object_id, 'checkout', NULL, e.arguments ->> 'account_id', (e.arguments ->> 'credits')::bigint,

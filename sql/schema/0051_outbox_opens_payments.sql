@@ -11,7 +11,7 @@ ALTER TABLE outbox_effect VALIDATE CONSTRAINT outbox_effect_kind;
 -- it gets it from the PSP again.
 ALTER TABLE outbox_effect ADD COLUMN made_id text;
 CREATE INDEX outbox_effect_by_object ON outbox_effect (object_id);
-CREATE UNIQUE INDEX outbox_effect_made_once ON outbox_effect (made_id, source, kind) WHERE made_id IS NOT NULL;
+CREATE INDEX outbox_effect_by_made ON outbox_effect (made_id) WHERE made_id IS NOT NULL;
 
 -- What was agreed to before this migration: the same calls, as today's rules make them of the log. Where no payment is known
 -- and none has failed, nobody has opened one yet, or nobody knows; then the workers look, and open it.

@@ -16,15 +16,17 @@ import pytest
 
 from billing.commands import CheckoutRequested, Command, OrderPlaced, PlanSubscribed
 from billing.terms import OrderTerms, PlanTerms
+from db import events
 from outbox.effects import Effects
 from psp.calls import Done, Outcome, Transient
+from psp.sluice import commands
 from psp.stripe.calls import StripeCalls
 from psp.stripe.client import StripeApi
-from runtime import limits
+from runtime import clock, limits
 from tests.customers.providers import Forwarder, answering, forwarding
 from tests.sandbox.worlds import KEY, World, world_at
 from tests.support.ports import free_port
-from tests.workers.conftest import House
+from tests.workers.conftest import House, delivery
 
 ORDER = OrderTerms("order-1", "buyer-1", None, 1_000, "usd", 0, ("book",))
 PLAN = PlanTerms("plan-sub-1", "buyer-1", "pro", 900, "usd")
@@ -132,6 +134,27 @@ async def test_what_is_put_off_is_put_off_for_everybody(bench: Bench) -> None:
     assert isinstance(first, Transient)
     assert (again, asked) == ([None] * 20, 1)
     assert await bench.worker.run_once() == {"done": 1}
+
+
+@pytest.mark.parametrize("misfortune", ["drop", "hang", "500"])
+async def test_a_key_that_is_kept_is_enough(bench: Bench, misfortune: str) -> None:
+    """Within a day the same key gets what was opened under it; a shop that sells much need not be looked
+    through. A failure that the provider keeps for an answer is looked behind at once.
+    """
+    now = clock.now_unix_s()
+    body = commands.event_body(OrderPlaced("stripe", None, ORDER), "order:order-1", now)
+    row = delivery(body, source=commands.SOURCE, event_id="order:order-1", psp_created=now)
+    await events.append(bench.house.admin, [row])
+    await bench.house.drain()
+    bench.wire.spoil = [misfortune]
+    first = await bench.api.at_once("order-1")
+    await bench.due()
+    await bench.worker.run_once()
+    (opened,) = await bench.there()
+
+    assert isinstance(first, Done) == (misfortune == "500")
+    assert bench.wire.asked == [("/v1/payment_intents", "order-1")] * (1 if misfortune == "500" else 2)
+    assert await bench.rows() == [("done", 1 if misfortune == "500" else 2, opened.id)]
 
 
 @pytest.mark.parametrize("what", STARTS)
