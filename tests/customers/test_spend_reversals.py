@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.house import DASHBOARD, OPS, Answer, House, customer, gateway, running
+from tests.api.house import OPS, Answer, House, customer, running
 from tests.api.seed import Seed
-from tests.customers.test_spends import OWNER, balance, fund, house, spend, told
+from tests.customers.test_spends import OWNER, WHO_MAY, balance, fund, house, spend, told
 from tests.support.poll import until
 
 __all__ = ["house"]  # the fixture: an API and two workers, as processes
@@ -115,19 +115,7 @@ async def test_the_same_key_gets_the_same_answer(house: House, seed: Seed) -> No
     assert await balance(house) == (10, 10, 0)
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        (OPS, 201),
-        (customer(OWNER), 201),
-        (gateway(OWNER), 201),
-        (gateway("admin-of-the-gateway", **{"x-user-role": "admin"}), 201),
-        (customer("stranger"), 404),
-        (gateway("stranger"), 404),
-        (DASHBOARD, 403),
-        ({}, 401),
-    ],
-)
+@pytest.mark.parametrize(("headers", "status"), WHO_MAY)
 async def test_who_may_reverse(house: House, seed: Seed, headers: dict[str, str], status: int) -> None:
     """Whoever may spend; to everybody else there is no such account."""
     spend_id = await spent(house, seed)
