@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from billing.commands import CheckoutRequested, Command, OrderPlaced, PlanSubscribed
+from billing.commands import CheckoutRequested, Command, OrderPlaced, PaymentOpened, PlanSubscribed
 from billing.terms import OrderTerms, PlanTerms
 from db import events
 from outbox.effects import Effects
@@ -26,6 +26,8 @@ from runtime import clock, limits
 from tests.customers.providers import Forwarder, answering, forwarding
 from tests.sandbox.worlds import KEY, World, world_at
 from tests.support.ports import free_port
+from tests.support.processes import ROOT
+from tests.support.stripe_events import CREATED
 from tests.workers.conftest import House, delivery
 
 ORDER = OrderTerms("order-1", "buyer-1", None, 1_000, "usd", 0, ("book",))
@@ -256,3 +258,35 @@ async def test_a_payment_that_is_heard_of_first_is_not_opened_again(bench: Bench
     assert await bench.worker.run_once() == {"obsolete": 1}
     assert await bench.house.admin.fetchval("SELECT payment_id FROM orders") == opened.id
     assert len(bench.wire.asked) == 1
+
+
+async def test_what_was_agreed_to_before_the_outbox_opened_payments_is_opened_too(house: House) -> None:
+    """The migration stages what today's rules would have staged, so that nothing stays pending for ever and a
+    rebuild finds the same; what has its payment already wants none."""
+    paid = OrderTerms("order-2", "buyer-1", None, 1_000, "usd", 0, ())
+    for claim, command in (
+        ("order:order-1", OrderPlaced("stripe", None, ORDER)),
+        ("subscription:plan-sub-1", PlanSubscribed("stripe", None, PLAN)),
+        ("order:order-2", OrderPlaced("stripe", None, paid)),
+        ("effect_0", PaymentOpened("stripe", "order:order-2", "pi_2")),
+    ):
+        body = commands.event_body(command, claim, CREATED)
+        row = delivery(body, source=commands.SOURCE, event_id=claim, psp_created=CREATED)
+        await events.append(house.admin, [row])
+        await house.drain()
+    look = (
+        "SELECT source, kind, object_id, idempotency_key, arguments, log_id, event_id FROM outbox_effect "
+        "ORDER BY object_id"
+    )
+    staged = await house.admin.fetch(look)
+    await house.admin.execute("DELETE FROM outbox_effect")
+    migration = (ROOT / "sql/schema/0051_outbox_opens_payments.sql").read_text()
+    (backfill,) = [one for one in migration.split(";\n") if "INSERT INTO outbox_effect" in one]
+    await house.admin.execute(backfill)
+    states = await house.admin.fetch("SELECT object_id, state FROM outbox_effect ORDER BY object_id")
+
+    assert len(staged) == 3
+    assert await house.admin.fetch(look) == staged
+    assert [tuple(row) for row in states] == [
+        ("order-1", "pending"), ("order-2", "obsolete"), ("plan-sub-1", "pending"),
+    ]  # fmt: skip
