@@ -69,7 +69,6 @@ def create(settings: Settings) -> web.Application:
         doorbell = Doorbell(settings.redis_url)
         invariants = Invariants(check)
         calls = contextlib.AsyncExitStack()
-        calling = await calls.enter_async_context(callers.opened(settings))
         nothing_is_real = settings.app_env in DEV_ENVIRONMENTS
 
         async def sample() -> gauges.Gauges:
@@ -88,10 +87,7 @@ def create(settings: Settings) -> web.Application:
             invariants=invariants,
             sender_address=SenderAddress(settings.trusted_proxies),
             receiver=Receiver(settings),
-            providers={
-                source: Effects(connections, source, caller, doorbell.ring, "api")
-                for source, caller in calling.items()
-            },
+            providers=await _outboxes(settings, calls, connections, doorbell),
             stripe_stands_in=settings.stripe_api_base is not None,
             panda=await _panda(settings, calls),
             fee=Fee(Fraction(settings.credit_fee_percent), settings.credit_fee_fixed_cents),
@@ -108,6 +104,17 @@ def create(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(world)
     return app
+
+
+async def _outboxes(
+    settings: Settings, calls: contextlib.AsyncExitStack, connections: pool.type_pool, doorbell: Doorbell
+) -> dict[str, Effects]:
+    """What this process may do at once at each provider, in the order of preference."""
+    calling = await calls.enter_async_context(callers.opened(settings))
+    return {
+        source: Effects(connections, source, caller, doorbell.ring, "api")
+        for source, caller in calling.items()
+    }
 
 
 async def _panda(settings: Settings, calls: contextlib.AsyncExitStack) -> PandaApi | None:
