@@ -24,13 +24,9 @@ from api.serving import Listener
 from api.world import WORLD, World
 from billing.fees import Fee
 from db import checks, gauges, operations, pool
-from psp import providers
-from psp.hyperswitch.client import HyperswitchApi
-from psp.hyperswitch.payments import HyperswitchPayments
+from outbox.effects import Effects
+from psp import callers, providers
 from psp.panda.client import PandaApi
-from psp.payments import Payments
-from psp.stripe.client import StripeApi
-from psp.stripe.payments import StripePayments
 from runtime import clock, limits, ports, process, telemetry
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
@@ -73,7 +69,6 @@ def create(settings: Settings) -> web.Application:
         doorbell = Doorbell(settings.redis_url)
         invariants = Invariants(check)
         calls = contextlib.AsyncExitStack()
-        stripe, hyperswitch = await _stripe(settings, calls), await _hyperswitch(settings, calls)
         nothing_is_real = settings.app_env in DEV_ENVIRONMENTS
 
         async def sample() -> gauges.Gauges:
@@ -92,8 +87,8 @@ def create(settings: Settings) -> web.Application:
             invariants=invariants,
             sender_address=SenderAddress(settings.trusted_proxies),
             receiver=Receiver(settings),
-            stripe=stripe,
-            payments=_payers(hyperswitch, stripe),
+            providers=await _outboxes(settings, calls, connections, doorbell),
+            stripe_stands_in=settings.stripe_api_base is not None,
             panda=await _panda(settings, calls),
             fee=Fee(Fraction(settings.credit_fee_percent), settings.credit_fee_fixed_cents),
             return_urls=return_urls.allowed(settings.return_url_origins, nothing_is_real),
@@ -111,28 +106,15 @@ def create(settings: Settings) -> web.Application:
     return app
 
 
-async def _stripe(settings: Settings, calls: contextlib.AsyncExitStack) -> StripeApi | None:
-    key = settings.stripe_secret_key
-    if key is None:
-        return None
-    return await calls.enter_async_context(StripeApi(key.reveal(), settings.stripe_api_base))
-
-
-async def _hyperswitch(settings: Settings, calls: contextlib.AsyncExitStack) -> HyperswitchApi | None:
-    url, key = settings.hyperswitch_url, settings.hyperswitch_api_key
-    if not settings.hyperswitch_enabled or url is None or key is None:
-        return None
-    return await calls.enter_async_context(HyperswitchApi(url, key.reveal()))
-
-
-def _payers(hyperswitch: HyperswitchApi | None, stripe: StripeApi | None) -> dict[str, Payments]:
-    """What can open payments, by source; Hyperswitch is preferred, because it routes to several PSPs."""
-    found: list[Payments] = []
-    if hyperswitch is not None:
-        found.append(HyperswitchPayments(hyperswitch))
-    if stripe is not None:
-        found.append(StripePayments(stripe))
-    return {each.source: each for each in found}
+async def _outboxes(
+    settings: Settings, calls: contextlib.AsyncExitStack, connections: pool.type_pool, doorbell: Doorbell
+) -> dict[str, Effects]:
+    """What this process may do at once at each provider, in the order of preference."""
+    calling = await calls.enter_async_context(callers.opened(settings))
+    return {
+        source: Effects(connections, source, caller, doorbell.ring, "api")
+        for source, caller in calling.items()
+    }
 
 
 async def _panda(settings: Settings, calls: contextlib.AsyncExitStack) -> PandaApi | None:

@@ -13,7 +13,7 @@ from api.delivery_view import movement_fields, posting_fields, transition_fields
 from billing.units import decimal_text
 from db.desk import BalanceRow
 from db.explain import AccountBalance, AccountRow, History
-from db.reads import MovementRow, TransitionRow
+from db.reads import CallRow, MovementRow, TransitionRow
 
 
 def account(row: AccountRow, history: History) -> dict[str, Any]:
@@ -71,10 +71,29 @@ def _answer(
         "state": state,
         "history": [entry for _, entry in told],
         "history_complete": history.complete,
+        "calls": [_call(each) for each in history.calls],
     }
 
 
-def _told(row: TransitionRow | MovementRow, fields: dict[str, Any]) -> dict[str, Any]:
+def _call(row: CallRow) -> dict[str, Any]:
+    """What was wanted of the PSP, by which event, and what has become of it."""
+    return _told(
+        row,
+        {
+            "kind": row.kind,
+            "object_id": row.object_id,
+            "idempotency_key": row.idempotency_key,
+            "psp_id": row.made_id,
+            "state": row.state,
+            "attempts": row.attempts,
+            "last_error": row.last_error,
+            "next_attempt_at": row.next_attempt_at,
+            "finished_at": row.finished_at,
+        },
+    )
+
+
+def _told(row: TransitionRow | MovementRow | CallRow, fields: dict[str, Any]) -> dict[str, Any]:
     cause = {
         "event_id": row.event_id,
         "event_type": row.event_type,

@@ -209,6 +209,18 @@ CUSTOMERS = (
         refuses=frozenset({402}),
         key_rule=KeyRule.REQUIRED,
     ),
+    Route(
+        "POST",
+        "/api/accounts/{id}/credits/spend/{spend_id}/reverse",
+        _CUSTOMERS | _COMMANDERS,
+        spends.reverse,
+        body=spends.ReverseSpend,
+        check=spends.check_reversal,
+        body_may_be_empty=True,
+        answer=spends.ReversedSpend,
+        status=201,
+        key_rule=KeyRule.REQUIRED,
+    ),
     Route("OPTIONS", "/api/credits/sessions", _ANYONE, cross_origin.preflight),
     Route(
         "POST",

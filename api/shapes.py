@@ -149,13 +149,16 @@ class Stats(Shape):
 
 
 class Explanation(Shape):
-    """Today's row of an object, and every transition and posting with its cause, oldest first."""
+    """Today's row of an object, and every transition and posting with its cause, oldest first; `calls` are
+    what was wanted of its PSP, with how often it was tried and how that ended.
+    """
 
     kind: str
     id: str
     state: dict[str, Any]
     history: list[dict[str, Any]]
     history_complete: bool
+    calls: list[dict[str, Any]]
 
 
 class Replayed(Shape):

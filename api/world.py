@@ -19,10 +19,9 @@ from api.receiver import Receiver
 from billing.fees import Fee
 from db.pool import type_connection
 from db.reads import Access, type_pool
+from outbox.effects import Effects
 from psp.panda.client import PandaApi
-from psp.payments import Payments
 from psp.providers import Endpoint
-from psp.stripe.client import StripeApi
 from runtime import limits
 from runtime.doorbell import Doorbell
 from runtime.sender_address import SenderAddress
@@ -33,7 +32,8 @@ class World:
     """One per process; `endpoints` are the receiver's, for their secrets; `logins` rations attempts. No key,
     no provider: None.
 
-    `payments` by source, what is preferred first.
+    `providers` are outboxes by source, what is preferred for payments first; `stripe_stands_in`: it is not
+    Stripe itself, so nobody finds anything on Stripe's pages.
     """
 
     pool: type_pool
@@ -45,8 +45,8 @@ class World:
     invariants: Invariants
     sender_address: SenderAddress
     receiver: Receiver
-    stripe: StripeApi | None
-    payments: Mapping[str, Payments]
+    providers: Mapping[str, Effects]
+    stripe_stands_in: bool
     panda: PandaApi | None
     fee: Fee
     return_urls: ReturnUrls

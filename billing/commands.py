@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from billing.keys import order_key, payment_key, refund_key, transfer_key
+from billing.keys import checkout_key, order_key, payment_key, refund_key, transfer_key
 from billing.terms import OrderTerms, PlanTerms
 
 
@@ -96,6 +96,34 @@ class CreditsSpent(Struct, frozen=True):
         return ()
 
 
+class SpendReversed(Struct, frozen=True):
+    """What was spent is given back to its account, wholly and once; `credits` are those of the spend."""
+
+    source: str
+    spend_id: str
+    account_id: str
+    credits: int
+    reason: str | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """None: no subject changes, money moves."""
+        return ()
+
+
+class PaymentOpened(Struct, frozen=True):
+    """The PSP has opened the payment of what was agreed under the key `claim`."""
+
+    source: str
+    claim: str
+    payment_id: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The order or the subscription, and what its payment is known for."""
+        return (self.claim, payment_key(self.payment_id))
+
+
 class PaymentRefused(Struct, frozen=True):
     """The PSP will not open the payment of what was agreed under the key `claim`; `reason` is a code."""
 
@@ -109,12 +137,65 @@ class PaymentRefused(Struct, frozen=True):
         return (self.claim,)
 
 
+class CheckoutRequested(Struct, frozen=True):
+    """A customer wants to buy credits on a page of the PSP; `checkout_id` is ours, chosen before the PSP is
+    called, `amount_minor` what is to be paid for them and for the fee.
+    """
+
+    source: str
+    checkout_id: str
+    account_id: str
+    credits: int
+    amount_minor: int
+    currency: str
+    success_url: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """None: there is no purchase before the PSP has named it."""
+        return ()
+
+
+class CheckoutOpened(Struct, frozen=True):
+    """The PSP has opened the page for a purchase of ours, and names it `session_id`."""
+
+    source: str
+    session_id: str
+    account_id: str
+    credits: int
+    amount_minor: int
+    currency: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The purchase."""
+        return (checkout_key(self.session_id),)
+
+
+class CheckoutRefused(Struct, frozen=True):
+    """The PSP will open no page for this `checkout_id` of ours; `reason` is a code."""
+
+    source: str
+    checkout_id: str
+    reason: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """None: there is no purchase."""
+        return ()
+
+
 Command = (
     OrderPlaced
     | PlanSubscribed
+    | PaymentOpened
     | PaymentRefused
+    | CheckoutRequested
+    | CheckoutOpened
+    | CheckoutRefused
     | RefundRequested
     | RefundCallEnded
     | ReversalEnded
     | CreditsSpent
+    | SpendReversed
 )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from billing.commands import CreditsSpent
+from billing.commands import CheckoutOpened, CheckoutRequested, CreditsSpent, SpendReversed
 from billing.decision import (
     CREDITS_SPENT,
+    CUSTOMER_FIRST_S,
     Decision,
+    PspCall,
     Settled,
     Transition,
     ignored,
@@ -28,6 +30,46 @@ from billing.units import shown
 
 FOREIGN_CURRENCY = "usd"
 """Purchases that our API did not make must be in this currency, one credit a cent (contract)."""
+
+
+def checkout_requested(fact: CheckoutRequested, cause: Cause) -> Decision:
+    """A customer wants to buy credits: a page for that is to be opened. Nothing is bought yet."""
+    call = PspCall(
+        "open_checkout",
+        fact.checkout_id,
+        fact.checkout_id,
+        {
+            "account_id": fact.account_id,
+            "credits": fact.credits,
+            "amount_minor": fact.amount_minor,
+            "currency": fact.currency,
+            "success_url": fact.success_url,
+            "placed_at": cause.psp_created,
+        },
+        delay_s=CUSTOMER_FIRST_S,
+    )
+    return Decision("applied", calls=(call,))
+
+
+def checkout_opened(fact: CheckoutOpened, book: Book, cause: Cause) -> Decision:
+    """The page is there: a purchase of ours, whose payment must match its price to the cent."""
+    if _purchase(book, cause.source, checkout_key(fact.session_id)) is not None:
+        return superseded("already_known")
+    purchase = Purchase(
+        cause.source,
+        fact.session_id,
+        "checkout",
+        None,
+        fact.account_id,
+        fact.credits,
+        fact.amount_minor,
+        fact.currency,
+        status="open",
+        origin="ours",
+    )
+    money = {"credits": fact.credits, "amount_minor": fact.amount_minor}
+    step = walk(CHECKOUT_SESSION, purchase.id, purchase.version, None, "open", money_after=money)
+    return Decision("applied", subjects=(purchase,), transitions=(step,))
 
 
 def top_up_paid(fact: TopUpPaid, book: Book, cause: Cause) -> Decision:
@@ -104,6 +146,16 @@ def top_up_ended(fact: TopUpEnded, book: Book, cause: Cause) -> Decision:
 def spent(fact: CreditsSpent) -> Decision:
     """Credits were used up: post them. Whether there were enough was decided when this was said."""
     movement = move_credits("spend", fact.spend_id, fact.account_id, -fact.credits, against=CREDITS_SPENT)
+    return Decision("applied", movements=(movement,))
+
+
+def spend_reversed(fact: SpendReversed) -> Decision:
+    """What was used up is given back. That it had been spent, and not been given back yet, was decided when
+    this was said; the ledger takes the reversal of one spend once.
+    """
+    movement = move_credits(
+        "spend_reversal", fact.spend_id, fact.account_id, fact.credits, against=CREDITS_SPENT
+    )
     return Decision("applied", movements=(movement,))
 
 

@@ -35,12 +35,20 @@ MOVEMENTS = (
     "transfer",
     "transfer_reversal",
     "spend",
+    "spend_reversal",
 )
 
 ALERTS = ("ambiguous_order", "unseen_api_version", "unknown_value")
 """What an event may ask a person to look at without being held back by it; each has its runbook entry."""
 
-PSP_CALLS = ("reverse_transfer", "create_refund", "read_object", "read_refunds")
+PSP_CALLS = (
+    "open_payment",
+    "open_checkout",
+    "reverse_transfer",
+    "create_refund",
+    "read_object",
+    "read_refunds",
+)
 """What a decision may want done at a PSP."""
 
 
@@ -143,6 +151,9 @@ class PspCall(Struct, frozen=True):
         assert self.kind in PSP_CALLS, self.kind
         assert self.idempotency_key, "a call needs its key"
 
+
+CUSTOMER_FIRST_S = 5.0
+"""What a customer waits for is tried at once by whoever the customer asks; so long the workers leave it."""
 
 S_co = TypeVar("S_co", bound=Subject, covariant=True)
 

@@ -9,8 +9,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from billing import orders
-from billing.commands import OrderPlaced, PaymentRefused, PlanSubscribed
-from billing.decision import Decision, Transition, ignored, parked, quarantined, superseded
+from billing.commands import OrderPlaced, PaymentOpened, PaymentRefused, PlanSubscribed
+from billing.decision import (
+    CUSTOMER_FIRST_S,
+    Decision,
+    PspCall,
+    Transition,
+    ignored,
+    parked,
+    quarantined,
+    superseded,
+)
 from billing.facts import Cause, PaymentReported
 from billing.keys import payment_key
 from billing.order import Order
@@ -25,19 +34,51 @@ from billing.units import shown
 AGREEMENT_WAIT_S = 3 * 86_400.0
 """How long a payment waits for what it says that it pays for: as long as a PSP may deliver it again."""
 
+_UNPAID = ("pending", "pending_payment")
+"""States of what waits for its first payment."""
+
 Payable = Order | PlanSubscription
 """What a payment can pay for by an agreement made before."""
 
 
 def placed(fact: OrderPlaced | PlanSubscribed, book: Book, cause: Cause) -> Decision:
-    """A customer has agreed to pay; the payment may have been heard of before."""
+    """A customer has agreed to pay, and wants the payment opened, unless it is heard of already."""
     known = _find(book, cause.source, fact.keys)
     if known is None:
-        return _changed(None, replace(_new(cause.source, fact.terms), payment_id=fact.payment_id))
+        agreed = replace(_new(cause.source, fact.terms), payment_id=fact.payment_id)
+        decision = _changed(None, agreed)
+        if fact.payment_id is None and agreed.status in _UNPAID:
+            return replace(decision, calls=(*decision.calls, _opening(fact.terms, cause)))
+        return decision
     if known.terms != fact.terms:
         return quarantined("contradicts_terms", f"{fact.terms.key} is known under other terms")
     if fact.payment_id is None or not _is_news(fact.payment_id, "pending", known):
         return superseded("already_placed")
+    return _changed(known, replace(known, payment_id=fact.payment_id))
+
+
+def _opening(terms: Terms, cause: Cause) -> PspCall:
+    return PspCall(
+        "open_payment",
+        terms.id,
+        terms.id,
+        {
+            "claim": terms.key,
+            "amount_minor": terms.amount_minor,
+            "currency": terms.currency,
+            "placed_at": cause.psp_created,
+        },
+        delay_s=CUSTOMER_FIRST_S,
+    )
+
+
+def payment_opened(fact: PaymentOpened, book: Book, cause: Cause) -> Decision:
+    """The PSP has opened the payment of what was agreed, which is known by it from now on."""
+    known = _find(book, cause.source, fact.keys)
+    if known is None:
+        return quarantined("unknown_agreement", f"{fact.claim} is not known")
+    if not _is_news(fact.payment_id, "pending", known):
+        return superseded("payment_known")
     return _changed(known, replace(known, payment_id=fact.payment_id))
 
 

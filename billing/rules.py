@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from billing import credits, mirror, orders, payments, reversal
 from billing.commands import (
+    CheckoutOpened,
+    CheckoutRefused,
+    CheckoutRequested,
     Command,
     CreditsSpent,
     OrderPlaced,
+    PaymentOpened,
     PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 from billing.decision import Decision, ignored, quarantined
 from billing.facts import (
@@ -65,10 +70,20 @@ def _command(fact: Command, book: Book, cause: Cause) -> Decision:
     match fact:
         case OrderPlaced() | PlanSubscribed():
             return payments.placed(fact, book, cause)
+        case PaymentOpened():
+            return payments.payment_opened(fact, book, cause)
         case PaymentRefused():
             return payments.payment_refused(fact, book, cause)
+        case CheckoutRequested():
+            return credits.checkout_requested(fact, cause)
+        case CheckoutOpened():
+            return credits.checkout_opened(fact, book, cause)
+        case CheckoutRefused():
+            return ignored("checkout_refused")
         case CreditsSpent():
             return credits.spent(fact)
+        case SpendReversed():
+            return credits.spend_reversed(fact)
         case RefundRequested():
             return orders.refund_requested(fact, book, cause)
         case RefundCallEnded():

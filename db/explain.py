@@ -1,14 +1,16 @@
-"""Reads why an object is what it is: today's row, every transition and movement behind it. Never writes."""
+"""Reads why an object is what it is: today's row, every transition, movement and call of a PSP behind it.
+Never writes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from db.pool import type_connection
-from db.reads import AUDIT, MovementRow, TransitionRow, by_index, movement_row
+from db.reads import AUDIT, CallRow, MovementRow, TransitionRow, by_index, movement_row
 
 history_rows_max = 5_000
 """Newest transitions, and newest movements, of one answer: some megabytes of JSON."""
@@ -36,11 +38,14 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened to an object, in no order; `complete` is False where the oldest were left out."""
+    """What happened to an object, in no order; `complete` is False where the oldest were left out. `calls`
+    are what was wanted of its PSP, of objects other than accounts.
+    """
 
     transitions: list[TransitionRow]
     movements: list[MovementRow]
     complete: bool
+    calls: list[CallRow] = field(default_factory=list)
 
 
 _PARTS = {
@@ -118,7 +123,14 @@ async def read_object(
                     AUDIT.movements_of_money_objects, row["source"], money_objects
                 )
             ]
-            found.append((dict(row), History(transitions, movements, len(transitions) < history_rows_max)))
+            calls = [
+                CallRow(*each)
+                for each in await connection.fetch(
+                    AUDIT.calls_of_objects, row["source"], money_objects, history_rows_max
+                )
+            ]
+            complete = len(transitions) < history_rows_max
+            found.append((dict(row), History(transitions, movements, complete, calls)))
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from billing.decision import PspCall
 from billing.facts import Cause
-from db.pool import type_connection
+from db.pool import type_connection, type_row
 from db.queries import OUTBOX
 
 
@@ -28,12 +28,15 @@ class ClaimedEffect:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a claimed effect has ended for good: `state` is `done`, `failed` or `obsolete`."""
+    """How a claimed effect has ended for good: `state` is `done` or `failed`, `made_id` the PSP's name of
+    what it has opened.
+    """
 
     id: int
     attempts: int
     state: str
     last_error: str | None = None
+    made_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,16 @@ class Postponement:
     attempts: int
     last_error: str
     delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an effect stands: `state` is `pending`, `done`, `failed` or `obsolete`."""
+
+    id: int
+    kind: str
+    state: str
+    made_id: str | None
 
 
 async def stage(connection: type_connection, calls: Sequence[tuple[Cause, PspCall]]) -> None:
@@ -75,15 +88,34 @@ async def claim_due(
 ) -> list[ClaimedEffect]:
     """Lease the effects of one source that have been due longest, their attempt counted."""
     rows = await connection.fetch(OUTBOX.claim_effects, source, rows_max, lease_s)
-    return [
-        ClaimedEffect(
-            row["id"],
-            source,
-            row["attempts"],
-            PspCall(row["kind"], row["object_id"], row["idempotency_key"], json.loads(row["arguments"])),
-        )
-        for row in rows
-    ]
+    return [_claimed(source, row) for row in rows]
+
+
+async def claim_one(
+    connection: type_connection, source: str, key: str, lease_s: float
+) -> list[ClaimedEffect]:
+    """Lease the effect of this key, its attempt counted; empty where it has ended, is not due again yet, or
+    somebody else is at it.
+    """
+    rows = await connection.fetch(OUTBOX.claim_effect, source, key, lease_s)
+    return [_claimed(source, row) for row in rows]
+
+
+def _claimed(source: str, row: type_row) -> ClaimedEffect:
+    call = PspCall(row["kind"], row["object_id"], row["idempotency_key"], json.loads(row["arguments"]))
+    return ClaimedEffect(row["id"], source, row["attempts"], call)
+
+
+async def standing(connection: type_connection, source: str, key: str) -> Standing | None:
+    """How the effect of this key stands; None where none was staged."""
+    row = await connection.fetchrow(OUTBOX.effect_standing, source, key)
+    return None if row is None else Standing(*row)
+
+
+async def taken(connection: type_connection, source: str, kind: str, made_ids: Sequence[str]) -> set[str]:
+    """Those of these things at the PSP that belong to a call of this kind already."""
+    rows = await connection.fetch(OUTBOX.effects_that_made, source, kind, list(made_ids))
+    return {row["made_id"] for row in rows}
 
 
 async def finish(connection: type_connection, endings: Sequence[Ending]) -> set[int]:
@@ -94,6 +126,7 @@ async def finish(connection: type_connection, endings: Sequence[Ending]) -> set[
         [ending.attempts for ending in endings],
         [ending.state for ending in endings],
         [ending.last_error for ending in endings],
+        [ending.made_id for ending in endings],
     )
     return {row["id"] for row in rows}
 

@@ -10,6 +10,9 @@ from runtime import limits
 type_connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 """What the functions of this room take: a connection of one's own, or one on loan from a pool."""
 
+type_row = asyncpg.Record
+"""A row as it was read, by column."""
+
 type_pool = asyncpg.Pool
 """What processes hold; only this room knows whose pool it is."""
 

@@ -1,5 +1,5 @@
-"""What customers' endpoints may do to money: remember an own checkout, grant USDC, list postings. Nothing
-else: each write is one function of the database.
+"""What customers' endpoints may do to money: grant USDC, hold credits, list postings. Nothing else: each
+write is one function of the database.
 """
 
 from __future__ import annotations
@@ -21,18 +21,6 @@ class BalanceTooLargeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class OwnCheckout:
-    """A checkout session that we opened; the amount is what the customer is asked to pay, in minor units."""
-
-    source: str
-    id: str
-    account_id: str
-    credits: int
-    amount_minor: int
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
 class Grant:
     """A posted grant; `balance` is the account's after it, in units of 10^-7 USDC."""
 
@@ -43,10 +31,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A posted spend; `balance` are the account's credits at the moment of asking."""
+    """A posted spend, or its reversal: `moved` credits; `balance` are the account's now."""
 
     transaction_id: int
     posted_at: datetime
+    moved: int
     balance: int
 
 
@@ -78,22 +67,6 @@ class PostingRow:
     event_type: str | None
 
 
-async def open_own_checkout(connection: type_connection, opened: OwnCheckout, actor: str) -> bool:
-    """Remember a session as ours and unpaid; False where its webhook was faster, and then nothing changes."""
-    return bool(
-        await connection.fetchval(
-            PURSE.open_own_checkout,
-            opened.source,
-            opened.id,
-            opened.account_id,
-            opened.credits,
-            opened.amount_minor,
-            opened.currency,
-            actor,
-        )
-    )
-
-
 async def grant_usdc(
     connection: type_connection, operation_id: UUID, account_id: str, amount: int, actor: str
 ) -> Grant:
@@ -117,11 +90,18 @@ async def hold_credits(connection: type_connection, spend_id: str, account_id: s
     return bool(await connection.fetchval(PURSE.hold_credits, spend_id, account_id, credits))
 
 
-async def read_spend(connection: type_connection, source: str, spend_id: str, account_id: str) -> Spend:
-    """What became of a spend that the workers have applied."""
-    row = await connection.fetchrow(PURSE.read_spend, source, spend_id, account_id)
-    assert row is not None, "an applied spend is posted"
-    return Spend(*row)
+async def read_spend(
+    connection: type_connection, source: str, movement: str, spend_id: str, account_id: str
+) -> Spend | None:
+    """A spend of this account (`spend`), or its reversal (`spend_reversal`); None where none is posted."""
+    row = await connection.fetchrow(PURSE.read_spend, source, movement, spend_id, account_id)
+    return None if row is None else Spend(*row)
+
+
+async def reversal_said(connection: type_connection, source: str, event_id: str) -> str | None:
+    """The id of the reversal that this event says."""
+    found: str | None = await connection.fetchval(PURSE.reversal_said, source, event_id)
+    return found
 
 
 async def list_postings(

@@ -134,6 +134,32 @@ class TransitionRow:
     received_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """What was wanted of a PSP, and how it stands; the last four columns describe the delivery that wanted
+    it.
+
+    `made_id` is the PSP's id of what it has opened, `next_attempt_at` None where it has ended.
+    """
+
+    at: datetime
+    kind: str
+    object_id: str
+    idempotency_key: str
+    made_id: str | None
+    state: str
+    attempts: int
+    last_error: str | None
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    event_id: str
+    log_id: int
+    actor: str | None
+    event_type: str | None
+    origin: str | None
+    received_at: datetime | None
+
+
 class Leg(msgspec.Struct, frozen=True):
     """One posting: what one account gained (or, below zero, lost), in minor units of `unit`."""
 

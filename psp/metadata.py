@@ -1,4 +1,5 @@
-"""Reads what we, or a shop of ours, have written into the metadata of a PSP's payment; pure, never guesses.
+"""Reads and writes what a PSP's payment says in its metadata that it is for; pure, never guesses. A shop of
+ours that makes its own payments writes the same.
 
 Order: `purpose=order`, `orderId`, `buyerId`, optional `sellerId`, `sellerAmount` (minor units), `licences`
 (comma list). Plan: `purpose=subscription`, `subscriptionId`, `accountId`, `planId`. The same at every PSP.
@@ -44,6 +45,15 @@ def claim(metadata: Fields, amount_minor: int | None, currency: str | None) -> C
     if metadata.raw("purpose") == ORDER:
         return _order(metadata, amount_minor, currency)
     return _plan(metadata, amount_minor, currency)
+
+
+def of_payment(claimed_key: str) -> dict[str, str]:
+    """What a payment that we open for an order or a subscription carries, so that its events find what it
+    pays for. The agreement itself stays with us: whoever can edit metadata at the PSP must not be able to
+    change it.
+    """
+    purpose, _, found = claimed_key.partition(":")
+    return {"purpose": purpose, "orderId" if purpose == ORDER else "subscriptionId": found}
 
 
 def account(metadata: Fields, name: str) -> str:

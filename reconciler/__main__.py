@@ -120,7 +120,12 @@ async def explained(connection: pool.type_connection, kind: str, object_id: str)
 def _history(history: explain.History) -> dict[str, object]:
     transitions = sorted(history.transitions, key=lambda one: (one.at, one.log_id or 0, one.seq))
     movements = sorted(history.movements, key=lambda one: one.id)
-    return {"transitions": transitions, "movements": movements, "complete": history.complete}
+    return {
+        "transitions": transitions,
+        "movements": movements,
+        "calls": history.calls,
+        "complete": history.complete,
+    }
 
 
 def _shown(value: object) -> object:

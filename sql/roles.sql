@@ -93,19 +93,20 @@ GRANT INSERT ON reconcile_finding TO sluice_reconciler;
 GRANT INSERT ON account, access_log, event_note TO sluice_api;
 GRANT INSERT (account_id, unit) ON balance TO sluice_api;
 
--- The outbox: staged and done by the worker alone. How a call ended, and what was read at a PSP, is an event like any
--- other, so the worker appends to the log by the same columns as the receiver; what is in the log it cannot change.
+-- The outbox: staged by the worker alone. The API tries what a customer waits for at once, and changes no more of it than
+-- that takes. How a call ended, and what was read at a PSP, is an event like any other, so both append to the log by the
+-- same columns as the receiver; what is in the log they cannot change.
 GRANT SELECT, INSERT, UPDATE ON outbox_effect TO sluice_worker;
+GRANT UPDATE (state, attempts, next_attempt_at, last_error, made_id, finished_at) ON outbox_effect TO sluice_api;
+GRANT INSERT (name, subject, detail) ON alert TO sluice_api;
 GRANT SELECT ON seller_transfer TO sluice_worker;
 
 -- Of money the API moves nothing but what these functions do; it remembers what it has answered under a key, and
 -- when it handed out a token for a card of a developer's own stack. Whose card is whose it is told by operators.
-REVOKE EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION hold_credits(text, text, bigint) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION credit_hold_end() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION open_own_checkout(text, text, text, bigint, bigint, text, text),
-    grant_usdc(uuid, text, bigint, text), hold_credits(text, text, bigint) TO sluice_api;
+GRANT EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text), hold_credits(text, text, bigint) TO sluice_api;
 GRANT INSERT (caller, key, request_sha256, leased_until),
       UPDATE (state, attempt, leased_until, status, body, answered_at)
     ON idempotency_key TO sluice_api;

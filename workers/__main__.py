@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping
 
 from db import operations, pool
+from outbox.effects import Effects, look_for_unconfigured
 from psp import callers, providers
 from psp.calls import Caller
 from psp.reading import Expected
 from runtime import limits, process, settings, telemetry
 from workers import bell
 from workers.drain import Drainer
-from workers.effects import Effects, look_for_unconfigured
 from workers.sweep import Retention, Sweep
 
 _RETENTION_EVERY_S = 3600.0
@@ -71,7 +71,7 @@ def _outbox_loops(
             _EFFECTS_EVERY_S,
             stop,
             f"effects {source}",
-            Effects(connections, source, caller, drainer.wake).run_once,
+            Effects(connections, source, caller, drainer.wake.set, "worker").run_once,
         )
         for source, caller in calling.items()
     ]

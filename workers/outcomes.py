@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from billing.commands import Command
 from billing.decision import SYSTEM_PREFIX, Decision
 from billing.facts import Cause, Fact
+from billing.purchase import Purchase
 from billing.rules import decide
 from billing.subject import Book, Subject
 from db.events import ClaimedEvent, Mark, Note
@@ -146,6 +147,8 @@ def _record(item: Item, decision: Decision, book: Book, batch: Batch) -> None:
     for subject in decision.subjects:
         book.put(subject)
         batch.subjects[(subject.family, subject.source, subject.id)] = subject
+        if isinstance(subject, Purchase):
+            batch.account_causes.setdefault(subject.account_id, cause)
     for movement in decision.movements:
         for leg in movement.legs:
             if not leg.account_id.startswith(SYSTEM_PREFIX):  # the house's accounts are there since migration

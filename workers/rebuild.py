@@ -15,7 +15,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from billing.commands import CreditsSpent, OrderPlaced, PlanSubscribed
+from billing.commands import (
+    CheckoutOpened,
+    CheckoutRequested,
+    CreditsSpent,
+    OrderPlaced,
+    PlanSubscribed,
+    SpendReversed,
+)
 from billing.keys import invoice_key
 from billing.plan import PlanSubscription
 from billing.reversal import REFUND_DETAILS_WAIT_S
@@ -37,6 +44,11 @@ _span_max = timedelta(seconds=REFUND_DETAILS_WAIT_S)
 """What is applied at once must not lie further apart than the shortest wait."""
 _flags_at_once = 5_000
 """Flags of one line."""
+
+_BUILDS_ON_NOTHING = (
+    OrderPlaced | PlanSubscribed | CheckoutRequested | CheckoutOpened | CreditsSpent | SpendReversed
+)
+"""Commands that mean the same whatever has been applied before them."""
 
 type_key = tuple[str, str]
 """Source and event id."""
@@ -95,7 +107,7 @@ class Rebuild:
         if row.source != SOURCE:
             return False
         fact = apply.read(_claimed(row), self._expected).fact
-        return not isinstance(fact, OrderPlaced | PlanSubscribed | CreditsSpent)
+        return not isinstance(fact, _BUILDS_ON_NOTHING)
 
     async def _expire(self, at: datetime) -> None:
         """End the waits that were over before `at`, the earliest first."""

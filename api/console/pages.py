@@ -95,9 +95,8 @@ async def show_delivery(request: web.Request) -> web.Response:
 
 def _at_the_psp(request: web.Request, found: dict[str, Any]) -> str | None:
     """Where the PSP shows this event; only what it has proven to have sent leads anybody there."""
-    stripe = request.app[WORLD].stripe
     sent = found["verdict"] == "ok" and found["origin"] == "psp"
-    if not sent or (stripe is not None and stripe.stands_in):
+    if not sent or request.app[WORLD].stripe_stands_in:
         return None
     return event_url(found["source"], found.get("payload", "").encode())
 

@@ -22,6 +22,7 @@ MOVEMENTS = {
     "topup": "Credits bought and paid for",
     "grant": "Granted by hand",
     "spend": "Used up",
+    "spend_reversal": "Given back, because what it was used for was not done",
     "refund_clawback": "Taken back, because the payment was refunded",
     "refund_give_back": "Given back, because the refund failed",
     "dispute_clawback": "Taken back, because the payment is disputed",
@@ -244,11 +245,26 @@ def cause(entry: dict[str, Any]) -> str:
     told = f"because of {because['event_type']}" if because["event_type"] else "because of an event"
     if because["event_id"] is None:
         return f"by {because['actor']}" if because["actor"] else ""
+    if (because["actor"] or "").endswith(":effects"):
+        return f"{told}, which is how our call of the provider has ended"
     if because["origin"] == "reconciler":
         return f"{told}, which the reconciler found at the PSP"
     if because["origin"] == "operator" and because["actor"]:
         return f"{told}, replayed by {because['actor']}"
     return told
+
+
+_CALL_STATES = {
+    "pending": "not done yet",
+    "done": "done",
+    "failed": "failed for good",
+    "obsolete": "not wanted any more",
+}
+
+
+def call(entry: dict[str, Any]) -> str:
+    """What was wanted of a provider, and what has become of it."""
+    return f"{words(entry['kind']).capitalize()}: {_CALL_STATES[entry['state']]}"
 
 
 def amounts(entry: dict[str, Any], about: str | None = None) -> list[tuple[str, str]]:

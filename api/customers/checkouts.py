@@ -7,26 +7,21 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from api import auth, bodies, errors
+from api import auth, bodies, errors, intents
 from api.answers import json_answer
 from api.auth import Caller, Role
-from api.customers import return_urls
-from api.errors import ApiError, Detail
+from api.customers import opening, return_urls
+from api.errors import Detail
 from api.idempotency import OPERATION
-from api.world import CALLER, REQUEST_ID, WORLD
-from db import purse
-from db.purse import OwnCheckout
-from psp.stripe import retried
-from psp.stripe.client import SOURCE, OpenedCheckout, StripeCallError, TopUp
-from runtime import clock, telemetry
+from api.world import CALLER, WORLD
+from billing.commands import CheckoutRequested
+from billing.keys import checkout_key
 
 CREDITS_MAX = 1_000_000
 """Of one purchase (contract): ten thousand dollars, and within what a PSP charges at once."""
 _CURRENCY = "usd"
-_LOST_S_MAX = 900 + retried.CLOCKS_DIFFER_S
-"""How long a session is looked for whose answer was lost: a customer tries again within minutes, and a page
-that nobody was shown costs nothing.
-"""
+_PROVIDER = "stripe"
+"""Which provider has pages where credits are paid for (contract)."""
 
 
 class OpenSession(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -55,14 +50,19 @@ def check(request: web.Request) -> None:
 
 
 async def open_session(request: web.Request) -> web.Response:
-    """A payment page for the caller's account, or for another one that the caller may act for."""
+    """A payment page for the caller's account, or for another one that the caller may act for: committed
+    first as what is wanted, then opened.
+    """
     world, asked, caller = request.app[WORLD], bodies.of(request, OpenSession), request[CALLER]
-    account_id = _account(caller, asked.accountId)
-    fee_cents = world.fee.fee_cents(asked.credits)
-    opened = await _open(request, TopUp(account_id, asked.credits, fee_cents, asked.successUrl))
-    if opened.url is None:
-        raise _bad_gateway("The payment provider opened no page")
-    return json_answer(OpenedSession(opened.id, opened.url))
+    account_id, own_id = _account(caller, asked.accountId), str(request[OPERATION])
+    effects = opening.provider(request, _PROVIDER, "No payment provider is configured")
+    amount = asked.credits + world.fee.fee_cents(asked.credits)
+    command = CheckoutRequested(
+        effects.source, own_id, account_id, asked.credits, amount, _CURRENCY, asked.successUrl
+    )
+    await intents.say(request, command, checkout_key(own_id), own_id)
+    opened = await opening.opened(request, effects, own_id)
+    return json_answer(OpenedSession(opened.id, opened.secret))
 
 
 def _account(caller: Caller, named: str | None) -> str:
@@ -74,47 +74,3 @@ def _account(caller: Caller, named: str | None) -> str:
         return named or caller.name
     # Another's account and no account look the same.
     raise errors.not_found("No such account")
-
-
-async def _open(request: web.Request, top_up: TopUp) -> OpenedCheckout:
-    """A session at Stripe, remembered as ours. Raises ApiError 502 or 503."""
-    stripe = request.app[WORLD].stripe
-    if stripe is None:
-        raise ApiError(503, "PROVIDER_NOT_CONFIGURED", "No payment provider is configured")
-
-    async def make(key: str) -> OpenedCheckout:
-        opened = await stripe.open_checkout(top_up, key)
-        if opened.url is not None:
-            await _remember(request, top_up, opened)
-        return opened
-
-    async def find() -> OpenedCheckout | None:
-        """One that nobody was told of: such a top-up's like any other, and nobody else's any more."""
-        for lost in await stripe.open_checkouts(top_up, clock.now_unix_s() - _LOST_S_MAX):
-            if await _remember(request, top_up, lost):
-                return lost
-        return None
-
-    try:
-        return await retried.made(make, find, str(request[OPERATION]))
-    except StripeCallError as error:
-        _tell(request, error.kind)
-        if error.hopeless:
-            raise _bad_gateway("The payment provider refused the request") from None
-        raise errors.unavailable("The payment provider does not answer; try again") from None
-
-
-async def _remember(request: web.Request, top_up: TopUp, opened: OpenedCheckout) -> bool:
-    """Keep a session as ours; False where it is kept already. No connection is held across Stripe's calls."""
-    amount = top_up.credits + top_up.fee_cents
-    own = OwnCheckout(SOURCE, opened.id, top_up.account_id, top_up.credits, amount, _CURRENCY)
-    async with request.app[WORLD].connection() as connection:
-        return await purse.open_own_checkout(connection, own, request[CALLER].name)
-
-
-def _bad_gateway(message: str) -> ApiError:
-    return ApiError(502, "PROVIDER_ERROR", message)
-
-
-def _tell(request: web.Request, kind: str) -> None:
-    telemetry.logger().warning("stripe_call_failed", request_id=request[REQUEST_ID], kind=kind)

@@ -12,10 +12,11 @@ from api.amounts import iso_ms
 from api.answers import json_answer
 from api.auth import Caller, Role
 from api.balances import may_read
-from api.customers import paying
+from api.customers import opening
 from api.errors import Detail
 from api.idempotency import OPERATION
 from api.world import CALLER, WORLD
+from billing.commands import OrderPlaced
 from billing.terms import OrderTerms
 from db import catalogue as rows
 from db import shop
@@ -92,23 +93,20 @@ def check(request: web.Request) -> None:
 
 
 async def place(request: web.Request) -> web.Response:
-    """An order under this operation's id: committed first, then its payment opened."""
+    """An order under this operation's id: committed first, with the intent to open its payment; then that."""
     order_id = str(request[OPERATION])
     order = await _read(request, order_id)
     if order is None:
         terms = await _agreed(request, order_id)
-        payments = paying.provider(request, bodies.of(request, PlaceOrder).provider, NO_PROVIDER)
-        command = paying.placed(payments.source, payments.chosen_id(request[OPERATION]), terms)
-        await intents.say(request, command, terms.key, order_id)
+        chosen = opening.provider(request, bodies.of(request, PlaceOrder).provider, NO_PROVIDER)
+        await intents.say(request, OrderPlaced(chosen.source, None, terms), terms.key, order_id)
         order = await _read(request, order_id)
         assert order is not None, "the workers have applied it"
-    if order.status == "failed":
-        await paying.refuse_again(request, order.terms)
-    payments = paying.provider(request, order.source, NO_PROVIDER)
-    opened = await paying.open_payment(request, payments, order.terms, order.payment_id, order.created_at)
+    effects = opening.provider(request, order.source, NO_PROVIDER)
+    opened = await opening.payment(request, effects, order.terms, order.payment_id)
     answer = await _answer(request, order_id)
     told = PlacedOrder(
-        **{**msgspec.structs.asdict(answer), "payment_id": opened.id}, client_secret=opened.client_secret
+        **{**msgspec.structs.asdict(answer), "payment_id": opened.id}, client_secret=opened.secret
     )
     return json_answer(told, status=201)
 

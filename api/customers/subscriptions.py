@@ -13,23 +13,23 @@ from aiohttp import web
 from api import bodies, catalogue, errors, intents
 from api.amounts import iso_ms
 from api.answers import json_answer
-from api.customers import paying
+from api.customers import opening
 from api.errors import ApiError
 from api.idempotency import OPERATION
 from api.world import CALLER, WORLD
-from billing.commands import Command
+from billing.commands import Command, PlanSubscribed
 from billing.terms import PlanTerms
 from db import catalogue as rows
 from db import shop
 from db.catalogue import Plan
 from db.pool import type_connection
 from db.shop import SubscriptionRow
-from psp.payments import OpenedPayment
+from psp.calls import Opened
 from psp.sluice.commands import SOURCE as OURS
 from runtime import clock
 
 NO_PROVIDER = "payment provider not configured \N{EM DASH} paid plans temporarily unavailable"
-_PENDING = "pending_payment"
+_PENDING, _EXPIRED = "pending_payment", "expired"
 _DAY_S = 86_400
 
 
@@ -70,7 +70,9 @@ class CurrentSubscription(msgspec.Struct):
 
 
 async def subscribe(request: web.Request) -> web.Response:
-    """A subscription under this operation's id: committed first, then its payment opened, if there is any."""
+    """A subscription under this operation's id: committed first, with the intent to open its payment where
+    there is any; then that.
+    """
     subscription_id = str(request[OPERATION])
     found = await _find(request, subscription_id)
     if found is None:
@@ -81,9 +83,8 @@ async def subscribe(request: web.Request) -> web.Response:
         await intents.outcome(request, event_id)
         found = await _find(request, subscription_id)
         assert found is not None, "the workers have applied it"
-    if found.status == "expired":
-        await paying.refuse_again(request, found.terms(request[CALLER].name))
-    opened = await _open_payment(request, found) if found.status == _PENDING else None
+    never_opened = found.status == _EXPIRED and found.payment_id is None
+    opened = await _open_payment(request, found) if found.status == _PENDING or never_opened else None
     return json_answer(await _subscribed(request, found, opened), status=201)
 
 
@@ -124,22 +125,19 @@ async def _agreed(connection: type_connection, request: web.Request, subscriptio
         raise errors.not_found("No such plan")
     if plan.trial_days and await shop.take_trial(connection, account_id, subscription_id):
         ends_at = clock.now_unix_s() + plan.trial_days * _DAY_S
-        return paying.placed(OURS, None, _terms(plan, subscription_id, account_id, ends_at))
-    terms = _terms(plan, subscription_id, account_id, None)
-    if plan.amount_minor == 0:
-        return paying.placed(OURS, None, terms)
-    payments = paying.provider(request, None, NO_PROVIDER)
-    return paying.placed(payments.source, payments.chosen_id(request[OPERATION]), terms)
+        return PlanSubscribed(OURS, None, _terms(plan, subscription_id, account_id, ends_at))
+    free = plan.amount_minor == 0
+    source = OURS if free else opening.provider(request, None, NO_PROVIDER).source
+    return PlanSubscribed(source, None, _terms(plan, subscription_id, account_id, None))
 
 
 def _terms(plan: Plan, subscription_id: str, account_id: str, trial_ends_at: int | None) -> PlanTerms:
     return PlanTerms(subscription_id, account_id, plan.id, plan.amount_minor, plan.currency, trial_ends_at)
 
 
-async def _open_payment(request: web.Request, found: SubscriptionRow) -> OpenedPayment:
-    payments = paying.provider(request, found.source, NO_PROVIDER)
-    terms = found.terms(request[CALLER].name)
-    return await paying.open_payment(request, payments, terms, found.payment_id, found.created_at)
+async def _open_payment(request: web.Request, found: SubscriptionRow) -> Opened:
+    effects = opening.provider(request, found.source, NO_PROVIDER)
+    return await opening.payment(request, effects, found.terms(request[CALLER].name), found.payment_id)
 
 
 async def _find(request: web.Request, subscription_id: str) -> SubscriptionRow | None:
@@ -149,9 +147,7 @@ async def _find(request: web.Request, subscription_id: str) -> SubscriptionRow |
     return next((each for each in held if each.id == subscription_id), None)
 
 
-async def _subscribed(
-    request: web.Request, found: SubscriptionRow, opened: OpenedPayment | None
-) -> Subscribed:
+async def _subscribed(request: web.Request, found: SubscriptionRow, opened: Opened | None) -> Subscribed:
     fresh = await _find(request, found.id)
     assert fresh is not None, "subscriptions are never deleted"
     answer = _answer(fresh)
@@ -160,7 +156,7 @@ async def _subscribed(
         id=answer.id,
         status=answer.status,
         payment_id=answer.payment_id,
-        client_secret=None if opened is None else opened.client_secret,
+        client_secret=None if opened is None else opened.secret,
     )
 
 

@@ -12,14 +12,19 @@ from typing import Any
 import msgspec
 
 from billing.commands import (
+    CheckoutOpened,
+    CheckoutRefused,
+    CheckoutRequested,
     Command,
     CreditsSpent,
     OrderPlaced,
+    PaymentOpened,
     PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 
 SOURCE = "sluice"
@@ -42,19 +47,24 @@ def event_type(command: Command) -> str:
     return _said(command)[0]
 
 
+_TYPES: dict[type[Command], str] = {
+    OrderPlaced: "order.placed",
+    PlanSubscribed: "plan.subscribed",
+    PaymentOpened: "payment.opened",
+    PaymentRefused: "payment.refused",
+    CheckoutRequested: "checkout.requested",
+    CheckoutOpened: "checkout.opened",
+    CheckoutRefused: "checkout.refused",
+    CreditsSpent: "credits.spent",
+    SpendReversed: "spend.reversed",
+    RefundRequested: "refund.requested",
+}
+"""What is told in its own fields."""
+
+
 def _said(command: Command) -> tuple[str, dict[str, Any]]:
     data: dict[str, Any] = msgspec.to_builtins(command)
     match command:
-        case OrderPlaced():
-            return "order.placed", data
-        case PlanSubscribed():
-            return "plan.subscribed", data
-        case PaymentRefused():
-            return "payment.refused", data
-        case CreditsSpent():
-            return "credits.spent", data
-        case RefundRequested():
-            return "refund.requested", data
         case RefundCallEnded():
             if command.psp_refund_id is not None:
                 return "refund.accepted", data
@@ -63,3 +73,5 @@ def _said(command: Command) -> tuple[str, dict[str, Any]]:
         case ReversalEnded():
             reversed_ = data.pop("status") == "reversed"
             return ("transfer.reversed" if reversed_ else "transfer.reversal_failed"), data
+        case _:
+            return _TYPES[type(command)], data

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from billing.commands import (
+    CheckoutOpened,
+    CheckoutRefused,
+    CheckoutRequested,
     CreditsSpent,
     OrderPlaced,
+    PaymentOpened,
     PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 from billing.decision import SYSTEM_PREFIX
 from billing.facts import Fact
@@ -76,18 +81,69 @@ def _plan_subscribed(data: Fields) -> Fact:
     return PlanSubscribed(data.text("source"), data.text_or_none("payment_id"), plan)
 
 
+def _payment_opened(data: Fields) -> Fact:
+    data.nothing_but("source", "claim", "payment_id")
+    return PaymentOpened(data.text("source"), data.text("claim"), data.text("payment_id"))
+
+
 def _payment_refused(data: Fields) -> Fact:
     data.nothing_but("source", "claim", "reason")
     return PaymentRefused(data.text("source"), data.text("claim"), data.text("reason"))
 
 
-def _credits_spent(data: Fields) -> Fact:
-    data.nothing_but("source", "spend_id", "account_id", "credits", "reason")
-    spent = data.amount("credits")
-    if spent == 0:
+def _checkout_requested(data: Fields) -> Fact:
+    data.nothing_but(
+        "source", "checkout_id", "account_id", "credits", "amount_minor", "currency", "success_url"
+    )
+    return CheckoutRequested(
+        data.text("source"), data.text("checkout_id"), *_bought(data), _address(data, "success_url")
+    )
+
+
+def _checkout_opened(data: Fields) -> Fact:
+    data.nothing_but("source", "session_id", "account_id", "credits", "amount_minor", "currency")
+    return CheckoutOpened(data.text("source"), data.text("session_id"), *_bought(data))
+
+
+def _checkout_refused(data: Fields) -> Fact:
+    data.nothing_but("source", "checkout_id", "reason")
+    return CheckoutRefused(data.text("source"), data.text("checkout_id"), data.text("reason"))
+
+
+def _bought(data: Fields) -> tuple[str, int, int, str]:
+    """Account, credits, and what is to be paid for them."""
+    bought = _some_credits(data)
+    return _account(data, "account_id"), bought, data.amount("amount_minor"), data.currency("currency")
+
+
+def _address(data: Fields, name: str) -> str:
+    """A URL as our API has let it through: longer than other texts."""
+    found = data.raw(name)
+    if not isinstance(found, str) or not found.isascii() or not found.isprintable() or not found:
+        raise BadShapeError(data.path(name), "is no URL")
+    return found
+
+
+def _some_credits(data: Fields) -> int:
+    found = data.amount("credits")
+    if found == 0:
         raise BadShapeError(data.path("credits"), "is zero")
+    return found
+
+
+def _credits_spent(data: Fields) -> Fact:
+    return CreditsSpent(*_spend(data))
+
+
+def _spend_reversed(data: Fields) -> Fact:
+    return SpendReversed(*_spend(data))
+
+
+def _spend(data: Fields) -> tuple[str, str, str, int, str | None]:
+    data.nothing_but("source", "spend_id", "account_id", "credits", "reason")
+    spent = _some_credits(data)
     account_id, reason = _account(data, "account_id"), data.text_or_none("reason")
-    return CreditsSpent(data.text("source"), data.text("spend_id"), account_id, spent, reason)
+    return data.text("source"), data.text("spend_id"), account_id, spent, reason
 
 
 def _refund_requested(data: Fields) -> Fact:
@@ -131,8 +187,13 @@ def _account(fields: Fields, name: str) -> str:
 _MAPPINGS: dict[str, Callable[[Fields], Fact]] = {
     "order.placed": _order_placed,
     "plan.subscribed": _plan_subscribed,
+    "payment.opened": _payment_opened,
     "payment.refused": _payment_refused,
+    "checkout.requested": _checkout_requested,
+    "checkout.opened": _checkout_opened,
+    "checkout.refused": _checkout_refused,
     "credits.spent": _credits_spent,
+    "spend.reversed": _spend_reversed,
     "refund.requested": _refund_requested,
     "refund.accepted": _refund_accepted,
     "refund.refused": _refund_refused,

@@ -16,8 +16,6 @@ import aiohttp
 import msgspec
 import stripe
 
-SOURCE = "stripe"
-"""Whose ids are made by the account of the secret key."""
 _TIMEOUT_S = 10.0
 _REFERENCE_CHARACTERS_MAX = 200
 """Longest reference that Stripe takes; a longer account id stands in the metadata alone."""
@@ -69,21 +67,6 @@ class TopUp:
         return {"accountId": self.account_id, "credits": str(self.credits), "purpose": "credits_topup"}
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedCheckout:
-    """A session as Stripe opened it; without a URL nobody can pay it."""
-
-    id: str
-    url: str | None
-
-
-class _Opened(msgspec.Struct):
-    id: str
-    url: str | None = None
-    success_url: str | None = None
-    metadata: dict[str, str] | None = None
-
-
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw]
     has_more: bool
@@ -98,7 +81,6 @@ class StripeApi:
 
     def __init__(self, secret_key: str, api_base: str | None) -> None:
         """`api_base` replaces Stripe's own URL, for the sandbox. Raises ValueError for an empty key."""
-        self.stands_in = api_base is not None  # not Stripe itself, so nobody finds anything on Stripe's pages
         if not secret_key:
             raise ValueError("a Stripe secret key is needed")
         self.livemode = "_live_" in secret_key
@@ -179,16 +161,19 @@ class StripeApi:
         parameters = {"amount": amount_minor, "currency": currency, "metadata": metadata}
         return await self._post("/v1/payment_intents", idempotency_key, parameters)
 
-    async def payments_since(self, created_from: int) -> list[bytes]:
-        """The exact JSON of each payment that was opened since then (unix seconds), newest first, but at most
-        LIST_ROWS_MAX of them.
+    async def made_since(self, kind: str, created_from: int) -> list[bytes]:
+        """The exact JSON of each object of a kind (as `read` names them) that was made since then (unix
+        seconds), newest first, but at most LIST_ROWS_MAX of them.
 
-        Raises StripeCallError. Source: https://docs.stripe.com/api/payment_intents/list
+        Raises StripeCallError. Source: https://docs.stripe.com/api/payment_intents/list,
+        https://docs.stripe.com/api/checkout/sessions/list
         """
-        return await self._all("/v1/payment_intents", {"created[gte]": created_from})
+        return await self._all(f"/v1/{kind}s", {"created[gte]": created_from})
 
     async def read(self, kind: str, object_id: str) -> bytes:
-        """The exact JSON of a `subscription`, `invoice` or `payment_intent`. Raises StripeCallError."""
+        """The exact JSON of a `subscription`, `invoice`, `payment_intent` or `checkout/session`. Raises
+        StripeCallError.
+        """
         return await self._call("get", f"/v1/{kind}s/{quote(object_id, safe='')}", {})
 
     async def refunds_of(self, payment_id: str) -> list[bytes]:
@@ -219,8 +204,8 @@ class StripeApi:
             raise StripeCallError(error) from None
         return _as_bytes(answer.body)
 
-    async def open_checkout(self, top_up: TopUp, idempotency_key: str) -> OpenedCheckout:
-        """Open a hosted checkout for a top-up; one per idempotency key.
+    async def open_checkout(self, top_up: TopUp, idempotency_key: str) -> bytes:
+        """Open a hosted checkout for a top-up, one per idempotency key; its exact JSON.
 
         Raises StripeCallError; ValueError for an empty key. Source:
         https://docs.stripe.com/api/checkout/sessions/create
@@ -239,28 +224,7 @@ class StripeApi:
         }
         if len(top_up.account_id) <= _REFERENCE_CHARACTERS_MAX:
             parameters["client_reference_id"] = top_up.account_id
-        answer = await self._post("/v1/checkout/sessions", idempotency_key, parameters)
-        try:
-            opened = msgspec.json.decode(answer, type=_Opened)
-        except msgspec.DecodeError as error:
-            raise StripeCallError(error) from None
-        return OpenedCheckout(opened.id, opened.url)
-
-    async def open_checkouts(self, top_up: TopUp, created_from: int) -> list[OpenedCheckout]:
-        """The sessions for such a top-up that were opened since then (unix seconds) and can be paid, oldest
-        first. Raises StripeCallError. Source: https://docs.stripe.com/api/checkout/sessions/list
-        """
-        listed = await self._all("/v1/checkout/sessions", {"created[gte]": created_from})
-        try:
-            found = [msgspec.json.decode(raw, type=_Opened) for raw in reversed(listed)]
-        except msgspec.DecodeError as error:
-            raise StripeCallError(error) from None
-        wanted = (top_up.success_url, top_up.metadata)
-        return [
-            OpenedCheckout(one.id, one.url)
-            for one in found
-            if one.url is not None and (one.success_url, one.metadata) == wanted
-        ]
+        return await self._post("/v1/checkout/sessions", idempotency_key, parameters)
 
 
 def _header(error: stripe.StripeError, wanted: str) -> str | None:

@@ -128,11 +128,12 @@ WHERE t.to_state <> t.from_state
   AND NOT EXISTS (SELECT FROM correction_rule c WHERE c.kind = t.kind AND c.rule = t.rule);
 
 -- name: applied_events_have_an_effect
--- I10: an applied event has an effect.
+-- I10: an applied event has an effect: it moves something, or wants it moved.
 SELECT e.source, e.event_id FROM webhook_event e
 WHERE e.state = 'applied'
   AND NOT EXISTS (SELECT FROM state_transition t WHERE t.log_id = e.log_id AND t.event_id = e.event_id)
-  AND NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.log_id = e.log_id AND t.event_id = e.event_id);
+  AND NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.log_id = e.log_id AND t.event_id = e.event_id)
+  AND NOT EXISTS (SELECT FROM outbox_effect o WHERE o.log_id = e.log_id AND o.event_id = e.event_id);
 
 -- name: verified_deliveries_have_an_event
 -- I7.
@@ -181,13 +182,19 @@ WHERE NOT EXISTS (
       AND t.log_id IS NOT NULL);
 
 -- name: movements_have_their_object
--- I17: nothing moved without an order, refund, dispute or transfer that wants it; what was spent is held no longer.
+-- I17: nothing moved without an order, refund, dispute or transfer that wants it; what was spent is held no longer, and what
+-- was given back of it is what was spent, on the same account.
 SELECT t.id FROM ledger_transaction t
 WHERE CASE
     WHEN t.movement = 'sale' THEN NOT EXISTS (
         SELECT FROM orders o
         WHERE o.source = t.source AND o.id = t.money_object AND o.payment_status IN ('succeeded', 'reversed'))
     WHEN t.movement = 'spend' THEN t.log_id IS NULL OR EXISTS (SELECT FROM credit_hold h WHERE h.spend_id = t.money_object)
+    WHEN t.movement = 'spend_reversal' THEN NOT EXISTS (
+        SELECT FROM ledger_transaction s
+        JOIN ledger_posting p ON p.transaction_id = s.id
+        JOIN ledger_posting r ON r.transaction_id = t.id AND r.account_id = p.account_id AND r.unit = p.unit
+        WHERE s.source = t.source AND s.money_object = t.money_object AND s.movement = 'spend' AND r.amount = -p.amount)
     WHEN t.movement = 'sale_reversal' THEN NOT EXISTS (
         SELECT FROM orders o
         WHERE o.source = t.source AND o.id = t.money_object AND o.payment_status = 'reversed')
@@ -342,6 +349,14 @@ WHERE s.status <> 'permanently_failed' AND s.status <> CASE
 
 -- name: wanted_calls_are_staged
 -- I21: what a state wants of the PSP stands in the outbox, a refund exactly once.
+SELECT o.source, o.id FROM orders o
+WHERE o.status = 'pending' AND o.payment_id IS NULL AND NOT EXISTS (
+    SELECT FROM outbox_effect e WHERE e.source = o.source AND e.object_id = o.id AND e.kind = 'open_payment')
+UNION ALL
+SELECT s.source, s.id FROM subscription s JOIN subscription_invoice i ON i.source = s.source AND i.id = s.id
+WHERE s.origin = 'ours' AND s.status = 'pending_payment' AND i.payment_id IS NULL AND NOT EXISTS (
+    SELECT FROM outbox_effect e WHERE e.source = s.source AND e.object_id = s.id AND e.kind = 'open_payment')
+UNION ALL
 SELECT s.source, s.id FROM seller_transfer s
 WHERE s.status = 'reversal_pending' AND NOT EXISTS (
     SELECT FROM outbox_effect e
@@ -361,7 +376,13 @@ JOIN outbox_effect o ON o.source = r.source AND o.object_id = r.id AND o.kind = 
 JOIN webhook_event e ON e.source = 'sluice' AND e.event_id = 'effect_' || o.id
 WHERE e.event_type = 'refund.accepted' AND e.state IN ('applied', 'superseded') AND r.psp_id IS NULL
 UNION ALL
-SELECT r.source, r.id FROM refund r JOIN refund other ON other.source = r.source AND other.id = r.psp_id;
+SELECT r.source, r.id FROM refund r JOIN refund other ON other.source = r.source AND other.id = r.psp_id
+UNION ALL
+SELECT p.source, p.id FROM outbox_effect o
+JOIN (SELECT source, id, payment_id FROM orders UNION ALL SELECT source, id, payment_id FROM subscription_invoice) p
+    ON p.source = o.source AND p.id = o.object_id
+JOIN webhook_event e ON e.source = 'sluice' AND e.event_id = 'effect_' || o.id
+WHERE o.kind = 'open_payment' AND o.state = 'done' AND e.state IN ('applied', 'superseded') AND p.payment_id IS NULL;
 
 -- name: ledger_rows_never_change
 -- I24: a transaction and its postings were written together, so a row written by another transaction was rewritten.

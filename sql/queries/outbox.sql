@@ -16,6 +16,12 @@ WHERE e.state = 'pending' AND e.next_attempt_at <= now() AND (
     e.kind = 'reverse_transfer' AND NOT EXISTS (
         SELECT FROM seller_transfer t
         WHERE t.source = e.source AND t.id = e.object_id AND t.status = 'reversal_pending')
+    OR e.kind = 'open_payment' AND NOT EXISTS (
+        SELECT FROM orders o
+        WHERE o.source = e.source AND o.id = e.object_id AND o.payment_id IS NULL AND o.payment_status = 'pending'
+        UNION ALL
+        SELECT FROM subscription s JOIN subscription_invoice i ON i.source = s.source AND i.id = s.id
+        WHERE s.source = e.source AND s.id = e.object_id AND i.payment_id IS NULL AND s.payment_status = 'pending')
     OR e.kind = 'read_refunds' AND NOT EXISTS (
         SELECT FROM webhook_event w
         WHERE w.source = e.source AND w.state = 'parked' AND w.awaits = 'refunds:' || e.object_id)
@@ -39,10 +45,25 @@ SET attempts = e.attempts + 1, next_attempt_at = now() + make_interval(secs => $
 FROM due WHERE e.id = due.id
 RETURNING e.id, e.attempts, e.kind, e.object_id, e.idempotency_key, e.arguments::text AS arguments;
 
+-- name: claim_effect
+-- Takes one effect by its key in the same way, where it is due or nobody has tried it: its first try waits for nobody.
+UPDATE outbox_effect
+SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $3)
+WHERE source = $1 AND idempotency_key = $2 AND state = 'pending' AND (attempts = 0 OR next_attempt_at <= now())
+RETURNING id, attempts, kind, object_id, idempotency_key, arguments::text AS arguments;
+
+-- name: effect_standing
+-- How an effect stands.
+SELECT id, kind, state, made_id FROM outbox_effect WHERE source = $1 AND idempotency_key = $2;
+
+-- name: effects_that_made
+-- Which of these things of the PSP are known to have been opened by one of our calls.
+SELECT made_id FROM outbox_effect WHERE source = $1 AND kind = $2 AND made_id = ANY($3::text[]);
+
 -- name: finish_effects
 -- Ends effects for good; the attempt number is the fence against a claim that was taken over meanwhile.
-UPDATE outbox_effect e SET state = o.state, last_error = o.last_error, finished_at = now()
-FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS o (id, attempts, state, last_error)
+UPDATE outbox_effect e SET state = o.state, last_error = o.last_error, made_id = o.made_id, finished_at = now()
+FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[]) AS o (id, attempts, state, last_error, made_id)
 WHERE e.id = o.id AND e.attempts = o.attempts AND e.state = 'pending'
 RETURNING e.id;
 

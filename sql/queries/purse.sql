@@ -1,9 +1,5 @@
 -- What customers' endpoints do to money, through the functions made for it, and what moved on an account.
 
--- name: open_own_checkout
--- Remembers a session that we opened; tells whether its webhook was slower.
-SELECT open_own_checkout($1, $2, $3, $4, $5, $6, $7);
-
 -- name: grant_usdc
 -- Grants once per operation, and tells what it became.
 SELECT transaction_id, posted_at, balance FROM grant_usdc($1, $2, $3, $4);
@@ -13,10 +9,16 @@ SELECT transaction_id, posted_at, balance FROM grant_usdc($1, $2, $3, $4);
 SELECT hold_credits($1, $2, $3);
 
 -- name: read_spend
--- A spend as it was posted, and the balance of now.
-SELECT t.id, t.posted_at, b.amount
-FROM ledger_transaction t, balance b
-WHERE t.source = $1 AND t.movement = 'spend' AND t.money_object = $2 AND b.account_id = $3 AND b.unit = 'credit';
+-- A spend, or its reversal, of an account as it was posted: what it moved, and the balance of now.
+SELECT t.id, t.posted_at, p.amount AS moved, b.amount
+FROM ledger_transaction t
+JOIN ledger_posting p ON p.transaction_id = t.id AND p.account_id = $4 AND p.unit = 'credit'
+JOIN balance b ON b.account_id = p.account_id AND b.unit = p.unit
+WHERE t.source = $1 AND t.movement = $2 AND t.money_object = $3;
+
+-- name: reversal_said
+-- The id of the one reversal of a spend that was said, as its event's object.
+SELECT object_id FROM webhook_event WHERE source = $1 AND event_id = $2;
 
 -- name: postings_of_account
 -- Postings of one account, newest first, each with its cause; from below a place in that order, where one is given.

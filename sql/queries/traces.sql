@@ -16,7 +16,7 @@ WITH RECURSIVE asked (log_id, effect_id, origin_id) AS (
     UNION ALL
     SELECT r.log_id, r.effect_id, l.event_id, l.request_id, l.origin, l.actor, l.headers, r.steps + 1
     FROM road r
-    JOIN outbox_effect e ON e.id = CASE WHEN r.actor = 'worker:effects' THEN substr(r.request_id, 8)::bigint END
+    JOIN outbox_effect e ON e.id = CASE WHEN r.actor LIKE '%:effects' THEN substr(r.request_id, 8)::bigint END
     JOIN webhook_log l ON l.id = e.log_id
         AND l.received_at >= to_timestamp(((e.log_id >> 20) - 1) / 1000.0)
         AND l.received_at < to_timestamp(((e.log_id >> 20) + 2) / 1000.0)

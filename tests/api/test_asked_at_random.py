@@ -72,6 +72,11 @@ async def things(house: House, seed: Seed) -> dict[str, dict[str, str]]:
     order: dict[str, Any] = (
         await house.post("/api/v1/orders", OPS, {"product_id": "book", "buyer_id": BUYER})
     ).json
+    spent: dict[str, Any] = (
+        await house.post(
+            f"/api/accounts/{BUYER}/credits/spend", {**OPS, "Idempotency-Key": "spent"}, {"credits": 1}
+        )
+    ).json
     run = (await house.post("/ops/reconcile", OPS, {})).json
     return {
         **{f"/audit/deliveries/{{id}}{more}": {"id": str(log_id)} for more in ("", "/raw")},
@@ -81,6 +86,7 @@ async def things(house: House, seed: Seed) -> dict[str, dict[str, str]]:
         "/ops/credentials/{id}": {"id": "cred-1"},
         "/api/accounts/{id}/credits": {"id": BUYER},
         "/api/accounts/{id}/credits/spend": {"id": BUYER},
+        "/api/accounts/{id}/credits/spend/{spend_id}/reverse": {"id": BUYER, "spend_id": str(spent["id"])},
         **{f"/api/v1/orders/{{id}}{more}": {"id": order["id"]} for more in ("", "/refund")},
     }
 

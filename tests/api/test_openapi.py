@@ -23,6 +23,7 @@ OF_OTHER_TESTS = (
     "/api/billing/credits/topup",
     "/api/credits/sessions",
     "/api/accounts/{id}/credits/spend",
+    "/api/accounts/{id}/credits/spend/{spend_id}/reverse",
     "/api/card/wallet",
     "/wallet",
 )

@@ -49,13 +49,14 @@ def told(*facts: Fact) -> tuple[PlanSubscription | None, list[Decision]]:
 def test_a_start_is_what_the_terms_say(
     terms: PlanTerms, status: str, invoice: str | None, rules: list[str]
 ) -> None:
-    """Only what has to be paid has an invoice."""
+    """Only what has to be paid has an invoice, and wants its payment opened, under its own id as the key."""
     subscription, (decision,) = told(PlanSubscribed("stripe", None, terms))
 
     assert subscription is not None
     assert (subscription.status, subscription.invoice_status) == (status, invoice)
     assert [step.rule for step in decision.transitions] == rules
-    assert decision.calls == ()
+    wanted = [("open_payment", "s_1")] if status == "pending_payment" else []
+    assert [(call.kind, call.idempotency_key) for call in decision.calls] == wanted
 
 
 def test_saying_it_again_changes_nothing_and_other_terms_are_held_back() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from psp.reading import Expected
 from tests.api.house import House, running
 from tests.api.seed import Seed, worker_pool
 from tests.customers.market import Market, open_market
@@ -15,6 +17,7 @@ from tests.customers.providers import PANDA_KEY, Panda, panda_of
 from tests.sandbox.worlds import KEY, World, world_at
 from tests.support.ports import free_port
 from tests.support.processes import Processes
+from workers.drain import Drainer
 
 
 @pytest.fixture
@@ -22,6 +25,17 @@ async def stripe(tmp_path: Path) -> AsyncIterator[World]:
     """A sandbox of Stripe in this process; nobody listens to its events."""
     async with world_at(tmp_path, f"http://127.0.0.1:{free_port()}/") as world:
         yield world
+
+
+@pytest.fixture
+async def worker(dsn: str) -> AsyncIterator[None]:
+    """A worker's drain loop in this process: what customers want is applied, and no call is made."""
+    connections, stop = await worker_pool(dsn), asyncio.Event()
+    draining = asyncio.create_task(Drainer(connections, {"stripe": Expected()}).run(stop, idle_s=0.02))
+    yield
+    stop.set()
+    await draining
+    await connections.close()
 
 
 @pytest.fixture

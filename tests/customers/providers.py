@@ -83,7 +83,7 @@ class Forwarder:
 
     `500` answers so after the provider has done the work, and goes on doing so under that idempotency key, as
     Stripe would; `hang` and `drop` let the provider work and never tell; `429` asks to wait, and nothing is
-    done. `asked` are the POSTs that came in: path and idempotency key.
+    done, nor with `mute`, which never answers. `asked` are the POSTs that came in: path and idempotency key.
     """
 
     url: str
@@ -103,6 +103,9 @@ class Forwarder:
             spoilt = self.spoil.pop(0) if self.spoil else ""
         if spoilt == "429":
             return web.Response(status=429, body=b"{}", headers={"Retry-After": "1"})
+        if spoilt == "mute":
+            await asyncio.sleep(_HANG_S)
+            return _cut(request)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_HEADERS}
         async with client.request(
             request.method, f"{self.target}{request.path_qs}", data=body, headers=headers
@@ -115,9 +118,15 @@ class Forwarder:
         if spoilt in ("hang", "drop"):
             if spoilt == "hang":
                 await asyncio.sleep(_HANG_S)
-            assert request.transport is not None
-            request.transport.abort()
+            return _cut(request)
         return web.Response(status=answer.status, body=raw, headers=kept)
+
+
+def _cut(request: web.Request) -> web.Response:
+    """The connection ends without an answer, unless whoever asked has gone before."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 _HANG_S = 15.0

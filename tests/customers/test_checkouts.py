@@ -18,6 +18,8 @@ from tests.support.ports import free_port
 from tests.support.processes import Processes
 from tests.support.stripe_events import checkout, event
 
+pytestmark = pytest.mark.usefixtures("worker")
+
 PATH = "/api/credits/sessions"
 GOOD = {"successUrl": "https://shop.example/thanks?s={CHECKOUT_SESSION_ID}", "credits": 250}
 
@@ -81,7 +83,18 @@ async def test_the_session_is_ours_before_it_is_paid(shop: House, stripe: World,
     ]  # fmt: skip
     (step,) = explained["history"]
     assert (step["from_state"], step["to_state"], step["rule"]) == (None, "open", "checkout_opened")
-    assert (step["cause"]["actor"], step["after"]) == ("acc-1", {"credits": 250, "amount_minor": 289})
+    (call,) = explained["calls"]
+    assert (step["cause"]["event_type"], step["after"]) == (
+        "checkout.opened",
+        {"credits": 250, "amount_minor": 289},
+    )
+    assert (call["kind"], call["state"], call["attempts"], call["psp_id"]) == (
+        "open_checkout",
+        "done",
+        1,
+        session_id,
+    )
+    assert (call["cause"]["event_type"], call["cause"]["actor"]) == ("checkout.requested", "customer:acc-1")
     assert (held["remaining_credits"], held["total_credits"]) == (0, 0)
 
 
@@ -96,9 +109,15 @@ async def test_its_payment_must_match(
     """A session of ours is credited for exactly its amount and currency; a foreign one may cost more."""
     session_id = (await shop.post(PATH, customer("acc-1"), GOOD)).json["id"]
     paid = checkout(credits=250, amount=amount, account="acc-1", id=session_id, currency=currency)
-    await seed.applied(event("checkout.session.completed", paid))
+    await seed.event(event("checkout.session.completed", paid))
+
+    async def judged() -> Any:
+        return await seed.rows(
+            "SELECT state, reason FROM webhook_event WHERE source = 'stripe' AND state <> 'pending'"
+        )
+
+    (found,) = await until(judged, 30, "the payment to be judged")
     held = (await shop.get("/api/accounts/acc-1/credits", customer("acc-1"))).json
-    (found,) = await seed.rows("SELECT state, reason FROM webhook_event")
 
     assert found == {"state": state, "reason": reason}
     assert held["remaining_credits"] == (250 if state == "applied" else 0)

@@ -66,9 +66,14 @@ async def test_the_log_says_who_ordered(market: Market, seed: Seed) -> None:
 
     assert said == [
         {"source": "sluice", "endpoint": "api", "origin": "operator", "event_type": "order.placed",
-         "actor": f"customer:{BUYER}"}
-    ] * 2  # fmt: skip
-    assert explained["history"][0]["rule"] == "placed"
+         "actor": f"customer:{BUYER}"},
+        {"source": "sluice", "endpoint": "outbox", "origin": "reconciler", "event_type": "payment.opened",
+         "actor": "api:effects"},
+    ]  # fmt: skip
+    assert [step["rule"] for step in explained["history"]] == ["placed", "payment_opened"]
+    assert [(call["kind"], call["idempotency_key"], call["state"]) for call in explained["calls"]] == [
+        ("open_payment", order_id, "done")
+    ]
 
 
 async def test_a_payment_that_fails_may_still_succeed(market: Market) -> None:

@@ -10,6 +10,8 @@ from tests.customers.providers import forwarding
 from tests.customers.test_checkouts import GOOD, PATH, opened
 from tests.sandbox.worlds import KEY, World
 
+pytestmark = pytest.mark.usefixtures("worker")
+
 
 @pytest.mark.parametrize("misfortune", ["500", "hang", "429", "drop"])
 async def test_a_provider_that_does_not_say_what_it_did(

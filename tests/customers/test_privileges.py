@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
 
 from db import pool, purse
-from db.purse import OwnCheckout
 from tests.api.seed import Seed
-from tests.support.stripe_events import checkout, event
-
-OWN = OwnCheckout("stripe", "cs_1", "u1", 250, 289, "usd")
 
 
 @pytest.fixture
@@ -44,6 +38,12 @@ DELETE FROM card;
 UPDATE card SET id = 'x';
 INSERT INTO credit_hold (spend_id, account_id, credits) VALUES ('x', 'u1', 1);
 DELETE FROM credit_hold;
+INSERT INTO outbox_effect (source, kind, object_id, idempotency_key, log_id, event_id)
+    VALUES ('stripe', 'create_refund', 'x', 'x', 1, 'x');
+UPDATE outbox_effect SET arguments = '{"amount_minor": 1}';
+UPDATE outbox_effect SET idempotency_key = 'x';
+DELETE FROM outbox_effect;
+UPDATE alert SET name = 'x';
 INSERT INTO virtual_card (account_id, cardholder_name, last4, exp_month, exp_year)
     VALUES ('u1', 'x', '1001', 1, 2030);
 UPDATE virtual_card SET account_id = 'u1';
@@ -71,8 +71,6 @@ async def test_no_other_role_may_call_the_functions(dsn: str, role: str) -> None
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await purse.grant_usdc(connection, uuid.uuid4(), "u1", 1, "x")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await purse.open_own_checkout(connection, OWN, "x")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await purse.hold_credits(connection, "x", "u1", 1)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -107,32 +105,3 @@ async def test_one_operation_grants_one_thing(api: asyncpg.Connection) -> None:
     for account, amount in (("u1", 6), ("u2", 5)):
         with pytest.raises(asyncpg.UniqueViolationError):
             await purse.grant_usdc(api, operation, account, amount, "eva")
-
-
-async def test_a_session_is_remembered_once(api: asyncpg.Connection, seed: Seed) -> None:
-    """A second call changes nothing and says so, whatever it claims."""
-    twice = [
-        await purse.open_own_checkout(api, OWN, "u1"),
-        await purse.open_own_checkout(api, OwnCheckout("stripe", "cs_1", "u2", 1, 1, "eur"), "u2"),
-    ]
-    (row,) = await seed.rows("SELECT account_id, credits, currency FROM checkout_session")
-
-    assert twice == [True, False]
-    assert row == {"account_id": "u1", "credits": 250, "currency": "usd"}
-    assert await seed.value("SELECT count(*) FROM state_transition") == 1
-
-
-async def test_the_webhook_and_the_answer_race(api: asyncpg.Connection, seed: Seed) -> None:
-    """Whoever is first, each purchase is paid and credited once, and its journal is whole."""
-
-    async def bought(number: int) -> dict[str, Any]:
-        own = OwnCheckout("stripe", f"cs_race_{number}", "u1", 10, 41, "usd")
-        paid = checkout(credits=10, amount=41, account="u1", id=own.id, payment_intent=f"pi_race_{number}")
-        await seed.event(event("checkout.session.completed", paid))
-        await asyncio.gather(purse.open_own_checkout(api, own, "u1"), seed.drain())
-        return (await seed.rows("SELECT status FROM checkout_session WHERE id = $1", own.id))[0]
-
-    found = [await bought(number) for number in range(30)]
-
-    assert found == [{"status": "paid"}] * 30
-    assert await seed.value("SELECT amount FROM balance WHERE account_id = 'u1'") == 300

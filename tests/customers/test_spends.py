@@ -21,6 +21,19 @@ OWNER = "spender"
 PATH = f"/api/accounts/{OWNER}/credits/spend"
 
 
+WHO_MAY: list[tuple[dict[str, str], int]] = [
+    (OPS, 201),
+    (customer(OWNER), 201),
+    (gateway(OWNER), 201),
+    (gateway("admin-of-the-gateway", **{"x-user-role": "admin"}), 201),
+    (customer("stranger"), 404),
+    (gateway("stranger"), 404),
+    (DASHBOARD, 403),
+    ({}, 401),
+]
+"""Operators, the owner, and a gateway's admin; to everybody else there is no such account."""
+
+
 @pytest.fixture
 async def house(dsn: str, redis_url: str, processes: Processes) -> AsyncIterator[House]:
     """An API and two workers, as processes."""
@@ -216,19 +229,7 @@ async def test_a_refund_may_lead_below_zero_and_a_spend_then_not_further(house: 
     assert await seed.value("SELECT count(*) FROM alert WHERE name = 'negative_balance'") == 1
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        (OPS, 201),
-        (customer(OWNER), 201),
-        (gateway(OWNER), 201),
-        (gateway("admin-of-the-gateway", **{"x-user-role": "admin"}), 201),
-        (customer("stranger"), 404),
-        (gateway("stranger"), 404),
-        (DASHBOARD, 403),
-        ({}, 401),
-    ],
-)
+@pytest.mark.parametrize(("headers", "status"), WHO_MAY)
 async def test_who_may_spend(house: House, seed: Seed, headers: dict[str, str], status: int) -> None:
     """Operators, the owner, and a gateway's admin; to everybody else there is no such account."""
     await fund(seed, 1)

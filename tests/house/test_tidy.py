@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("ingest", "workers", "reconciler", "db", "api", "billing", "psp", "runtime")
+ROOMS = ("ingest", "workers", "reconciler", "outbox", "db", "api", "billing", "psp", "runtime")
 BANNED_NAMES = {"utils", "helpers", "common", "base", "manager", "service"}
 
 Rule = Callable[[str, str], Iterator[str]]

@@ -7,7 +7,6 @@ import pytest
 from billing.terms import OrderTerms, PlanTerms, Terms
 from psp import metadata as own
 from psp.hyperswitch.client import HyperswitchApi
-from psp.payments import metadata_of
 from psp.strict_json import Fields
 from psp.stripe.client import StripeApi, TopUp
 
@@ -19,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.mark.parametrize("terms", [ORDER, PLAN])
 def test_a_payment_carries_what_it_is_for_and_no_terms(terms: Terms) -> None:
     """What is read back is the key of what it pays for; the agreement stays in our own log."""
-    claim = own.claim(Fields(metadata_of(terms), "metadata"), terms.amount_minor, terms.currency)
+    claim = own.claim(Fields(own.of_payment(terms.key), "metadata"), terms.amount_minor, terms.currency)
 
     assert claim == own.Claim(terms.key, None)
 

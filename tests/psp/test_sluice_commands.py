@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from billing.commands import (
+    CheckoutOpened,
+    CheckoutRefused,
+    CheckoutRequested,
     Command,
     CreditsSpent,
     OrderPlaced,
+    PaymentOpened,
     PaymentRefused,
     PlanSubscribed,
     RefundCallEnded,
     RefundRequested,
     ReversalEnded,
+    SpendReversed,
 )
 from billing.facts import Unusable
 from billing.terms import OrderTerms, PlanTerms
@@ -49,12 +54,19 @@ def orders(draw: st.DrawFn) -> OrderTerms:
     return OrderTerms(draw(NAMES), draw(NAMES), seller_id, amount, draw(CURRENCIES), part, licences)
 
 
+SPENT = st.integers(1, INTEGER_MAX)
+PAGE = "https://shop.example/thanks?s={CHECKOUT_SESSION_ID}&" + "x" * 1_990
 PLANS = st.builds(PlanTerms, NAMES, NAMES, NAMES, AMOUNTS, CURRENCIES, st.none() | st.integers(0, UNIX_S_MAX))
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(OrderPlaced, SOURCES, st.none() | NAMES, orders()),
     st.builds(PlanSubscribed, SOURCES, st.none() | NAMES, PLANS),
+    st.builds(PaymentOpened, SOURCES, NAMES, NAMES),
     st.builds(PaymentRefused, SOURCES, NAMES, NAMES),
-    st.builds(CreditsSpent, st.just("sluice"), NAMES, NAMES, st.integers(1, INTEGER_MAX), st.none() | NAMES),
+    st.builds(CheckoutRequested, SOURCES, NAMES, NAMES, SPENT, AMOUNTS, CURRENCIES, st.just(PAGE)),
+    st.builds(CheckoutOpened, SOURCES, NAMES, NAMES, SPENT, AMOUNTS, CURRENCIES),
+    st.builds(CheckoutRefused, SOURCES, NAMES, NAMES),
+    st.builds(SpendReversed, st.just("sluice"), NAMES, NAMES, SPENT, st.none() | NAMES),
+    st.builds(CreditsSpent, st.just("sluice"), NAMES, NAMES, SPENT, st.none() | NAMES),
     st.builds(RefundRequested, SOURCES, NAMES, NAMES, st.none() | st.integers(1, INTEGER_MAX)),
     st.builds(RefundCallEnded, SOURCES, NAMES, st.none() | NAMES),
     st.builds(ReversalEnded, SOURCES, NAMES, st.sampled_from(["reversed", "permanently_failed"])),
@@ -63,6 +75,11 @@ ORDER = OrderTerms("o_1", "b_1", "s_1", 1000, "usd", 900, ("font",))
 SAID: dict[str, Command] = {
     "order.placed": OrderPlaced("stripe", "pi_1", ORDER),
     "plan.subscribed": PlanSubscribed("hyperswitch", None, PlanTerms("s_1", "b_1", "pro", 900, "eur")),
+    "payment.opened": PaymentOpened("stripe", "order:o_1", "pi_1"),
+    "checkout.requested": CheckoutRequested("stripe", "c_1", "b_1", 250, 289, "usd", PAGE),
+    "checkout.opened": CheckoutOpened("stripe", "cs_1", "b_1", 250, 289, "usd"),
+    "checkout.refused": CheckoutRefused("stripe", "c_1", "parameter_invalid"),
+    "spend.reversed": SpendReversed("sluice", "sp_1", "b_1", 7, "not rendered"),
     "payment.refused": PaymentRefused("stripe", "order:o_1", "parameter_invalid"),
     "credits.spent": CreditsSpent("sluice", "sp_1", "b_1", 7, None),
     "refund.requested": RefundRequested("stripe", "o_1", "r_1", None),
@@ -127,6 +144,13 @@ def test_a_command_with_a_field_too_many_or_too_few_is_held_back(event_type: str
         CreditsSpent("sluice", "sp_1", "b_1", 0, None),
         CreditsSpent("sluice", "sp_1", "b_1", -7, None),
         CreditsSpent("sluice", "sp_1", "system:grants", 7, None),
+        SpendReversed("sluice", "sp_1", "b_1", 0, None),
+        SpendReversed("sluice", "sp_1", "system:grants", 7, None),
+        CheckoutRequested("stripe", "c_1", "b_1", 0, 39, "usd", PAGE),
+        CheckoutRequested("stripe", "c_1", "system:grants", 250, 289, "usd", PAGE),
+        CheckoutRequested("stripe", "c_1", "b_1", 250, 289, "usd", "https://shop.example/\n"),
+        CheckoutOpened("stripe", "", "b_1", 250, 289, "usd"),
+        PaymentOpened("stripe", "order:o_1", ""),
         PaymentRefused("stripe", "", "parameter_invalid"),
         RefundRequested("stripe", "o_1", "r_1", 0),
         RefundRequested("", "o_1", "r_1", 5),

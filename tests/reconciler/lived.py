@@ -13,12 +13,16 @@ from typing import Any
 import asyncpg
 
 from billing.commands import (
+    CheckoutOpened,
+    CheckoutRequested,
     Command,
     CreditsSpent,
     OrderPlaced,
+    PaymentOpened,
     PaymentRefused,
     PlanSubscribed,
     RefundRequested,
+    SpendReversed,
 )
 from billing.terms import OrderTerms, PlanTerms
 from db import events, pool
@@ -193,12 +197,29 @@ def acts(story: type_story) -> list[type_story]:
 
 
 def spend(account: str) -> type_story:
-    """Credits that are bought and used up."""
-    paid = made.checkout(account=account)
+    """Credits that are bought and used up, and some of them given back."""
+    paid, spend_id = made.checkout(account=account), made.unique("spend")
     return [
         said("checkout.session.completed", paid),
-        own(CreditsSpent("sluice", made.unique("spend"), account, 7, "a render")),
+        own(CreditsSpent("sluice", spend_id, account, 7, "a render")),
         own(CreditsSpent("sluice", made.unique("spend"), account, 5, None)),
+        own(SpendReversed("sluice", spend_id, account, 7, "not rendered")),
+    ]
+
+
+def opened(buyer: str) -> type_story:
+    """A purchase of credits and an order as our own API starts them, and the provider opens and pays them."""
+    session = made.checkout(account=buyer, amount=300)
+    order_id, paid = made.unique("ord"), made.payment(amount=1000)
+    paid["metadata"] = {"purpose": "order", "orderId": order_id}
+    terms = OrderTerms(order_id, buyer, None, 1000, "usd", 0, ("app",))
+    return [
+        own(CheckoutRequested("stripe", made.unique("own"), buyer, 250, 300, "usd", "https://a.example/")),
+        own(CheckoutOpened("stripe", session["id"], buyer, 250, 300, "usd")),
+        own(OrderPlaced("stripe", None, terms)),
+        own(PaymentOpened("stripe", terms.key, paid["id"])),
+        said("checkout.session.completed", session, 4),
+        said("payment_intent.succeeded", paid, 5),
     ]
 
 
@@ -217,7 +238,7 @@ def refused(buyer: str) -> type_story:
     ]
 
 
-STORIES = (top_up, off_session, order, plan, mirrored, noise, spend, refused)
+STORIES = (top_up, off_session, order, plan, mirrored, noise, spend, refused, opened)
 
 
 @dataclass

@@ -12,7 +12,9 @@ LEFT_OUT = {
     "ledger_transaction": {"id", "posted_at"},
     "ledger_posting": {"transaction_id"},
     "state_transition": {"at"},
-    "outbox_effect": {"id", "state", "attempts", "next_attempt_at", "last_error", "event_id", "finished_at"},
+    "outbox_effect": {
+        "id", "state", "attempts", "next_attempt_at", "last_error", "event_id", "finished_at", "made_id",
+    },
     "webhook_event": {
         "received_at", "event_type", "object_id", "psp_created", "body_sha256", "attempts",
         "next_attempt_at", "last_error", "applied_at", "conflict",

@@ -4,7 +4,6 @@ worker, its outbox, and a reconciler; without any process in between.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections import Counter
@@ -22,6 +21,7 @@ from billing.terms import OrderTerms
 from db import checks, events, pool
 from db.events import Delivery
 from db.findings import PHASES, Order
+from outbox.effects import Effects
 from psp import callers
 from psp.reading import Expected
 from psp.sandbox.settings import HyperswitchSettings
@@ -35,7 +35,6 @@ from tests.support.poll import until
 from tests.support.ports import free_port
 from tests.workers.conftest import delivery
 from workers.drain import Drainer
-from workers.effects import Effects
 
 HYPERSWITCH_KEY = "snd_0123456789abcdef"
 HYPERSWITCH_SECRET = "hyperswitch-tests-0123456789abcdef"
@@ -121,7 +120,7 @@ class Shop:
     async def outbox(self, source: str) -> AsyncIterator[Effects]:
         """The outbox of a worker."""
         async with callers.opened(self.settings()) as calling:
-            yield Effects(self.workers, source, calling[source], asyncio.Event())
+            yield Effects(self.workers, source, calling[source], lambda: None, "worker")
 
     async def do_calls(self, source: str = "stripe") -> Counter[str]:
         """Do what the outbox holds, now, and apply how it ended."""

@@ -12,6 +12,7 @@ from psp.stripe.client import StripeApi
 from runtime import limits
 from tests.reconciler.shop import Shop
 from tests.sandbox.worlds import KEY
+from tests.support.office import nobodys
 
 
 async def refund_asked(shop: Shop) -> str:
@@ -27,7 +28,7 @@ async def crash_after_the_call(shop: Shop) -> None:
     async with shop.workers.acquire() as connection:
         (effect,) = await outbox.claim_due(connection, "stripe", 1, 45.0)
     async with StripeApi(KEY, shop.world.url) as api:
-        assert isinstance(await StripeCalls(api, "stripe").do(effect.call, effect.attempts, 0), Done)
+        assert isinstance(await StripeCalls(api, "stripe").do(effect.call, effect.attempts, 0, nobodys), Done)
 
 
 async def states(shop: Shop) -> tuple[str | None, str | None]:

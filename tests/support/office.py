@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,18 @@ import asyncpg
 from billing.decision import PspCall
 from billing.facts import Cause
 from db import outbox, pool
+from outbox.effects import Effects
 from psp.stripe.calls import StripeCalls
 from psp.stripe.client import StripeApi
 from tests.support import stripe_stub
 from tests.support.stripe_stub import Stub
-from workers.effects import Effects
 
 CAUSE = Cause("stripe", "evt_cause", 7, 1_790_000_000)
+
+
+async def nobodys(_ids: Sequence[str]) -> set[str]:
+    """Nothing at the PSP belongs to another call."""
+    return set()
 
 
 @dataclass
@@ -123,7 +128,7 @@ async def opened(dsn: str) -> AsyncIterator[Office]:
     connections = await pool.create_pool(dsn, "sluice_worker", "test-effects", size_max=4)
     wake = asyncio.Event()
     async with stripe_stub.serving() as stub, StripeApi("sk_test_x", stub.url) as api:
-        effects = Effects(connections, "stripe", StripeCalls(api, "stripe"), wake)
+        effects = Effects(connections, "stripe", StripeCalls(api, "stripe"), wake.set, "worker")
         yield Office(dsn, admin, connections, stub, effects, wake)
     await connections.close()
     await admin.close()

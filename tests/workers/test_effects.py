@@ -15,6 +15,9 @@ import pytest
 
 from billing.decision import PSP_CALLS, PspCall
 from db import operations, outbox
+from outbox.breaker import Breaker
+from outbox.effects import Effects, look_for_unconfigured
+from outbox.settling import delay_s
 from psp.calls import Done, Transient
 from psp.stripe.calls import StripeCalls
 from psp.stripe.client import StripeApi
@@ -23,7 +26,6 @@ from tests.support.office import CAUSE, Office, opened
 from tests.support.poll import until
 from tests.support.processes import Processes
 from tests.support.stripe_stub import Fault
-from workers.effects import Breaker, Effects, delay_s, look_for_unconfigured
 
 pytestmark = pytest.mark.books_left_broken(
     reason="orders and transfers are written by hand, without their journal"
@@ -113,7 +115,7 @@ async def test_a_worker_that_slept_through_its_lease_writes_nothing(office: Offi
     await until(office.stub.worked.is_set, 10, "the sleeper's call")
     await office.due()
     async with StripeApi("sk_test_x", office.stub.url) as api:
-        other = Effects(office.connections, "stripe", StripeCalls(api, "stripe"), asyncio.Event())
+        other = Effects(office.connections, "stripe", StripeCalls(api, "stripe"), lambda: None, "worker")
         counts = await other.run_once()
     office.stub.release.set()
 

@@ -18,6 +18,7 @@ from psp import callers
 from psp.calls import Caller, Done, Refused, Transient
 from psp.hyperswitch import ids
 from runtime import settings
+from tests.support.office import nobodys
 from tests.support.ports import free_port
 
 OURS = UUID(int=7)
@@ -83,7 +84,7 @@ async def caller(router: Router) -> AsyncIterator[Caller]:
 
 async def test_a_refund_is_made_under_the_id_that_we_chose(router: Router, caller: Caller) -> None:
     """Accepted, and no more than that, whatever its status says."""
-    assert await caller.do(CALL, 1, 0) == Done(RefundCallEnded("hyperswitch", str(OURS), THERE))
+    assert await caller.do(CALL, 1, 0, nobodys) == Done(RefundCallEnded("hyperswitch", str(OURS), THERE))
     assert router.refunds[THERE] == {
         "payment_id": "pay_1",
         "refund_id": THERE,
@@ -96,8 +97,8 @@ async def test_a_refund_is_made_under_the_id_that_we_chose(router: Router, calle
 async def test_a_refund_whose_reply_was_lost_is_found_by_its_id(router: Router, caller: Caller) -> None:
     """500 although the work was done: the second try meets HE_01 and reads what is there."""
     router.fault = (500, {})
-    first = await caller.do(CALL, 1, 0)
-    second = await caller.do(CALL, 2, 0)
+    first = await caller.do(CALL, 1, 0, nobodys)
+    second = await caller.do(CALL, 2, 0, nobodys)
 
     assert first == Transient("http_500", unwell=True)
     assert second == Done(RefundCallEnded("hyperswitch", str(OURS), THERE))
@@ -108,18 +109,20 @@ async def test_what_hyperswitch_refuses_has_ended(router: Router, caller: Caller
     """With the code alone, and the intent to tell the log."""
     router.works, router.fault = False, (400, {})
 
-    assert await caller.do(CALL, 1, 0) == Refused("IR_16", RefundCallEnded("hyperswitch", str(OURS), None))
+    assert await caller.do(CALL, 1, 0, nobodys) == Refused(
+        "IR_16", RefundCallEnded("hyperswitch", str(OURS), None)
+    )
 
 
 async def test_what_hyperswitch_asks_to_wait_for_is_passed_on(router: Router, caller: Caller) -> None:
     """429 with Retry-After."""
     router.works, router.fault = False, (429, {"Retry-After": "30"})
 
-    assert await caller.do(CALL, 1, 0) == Transient("http_429", unwell=True, retry_after_s=30.0)
+    assert await caller.do(CALL, 1, 0, nobodys) == Transient("http_429", unwell=True, retry_after_s=30.0)
 
 
 async def test_transfers_are_none_of_its_business(caller: Caller) -> None:
     """Such a call ends, and is not tried for ever."""
-    outcome = await caller.do(PspCall("reverse_transfer", "tr_1", "reversal:tr_1:1"), 1, 0)
+    outcome = await caller.do(PspCall("reverse_transfer", "tr_1", "reversal:tr_1:1"), 1, 0, nobodys)
 
     assert outcome == Refused("unsupported_call", ReversalEnded("hyperswitch", "tr_1", "permanently_failed"))

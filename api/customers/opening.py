@@ -1,0 +1,94 @@
+"""Opens what a customer will complete at a provider: tries the staged call at once, or waits for the workers
+that are at it. Stages nothing itself: what was agreed does.
+
+No connection is held while the provider is asked. How the call ends is an event in the log like all else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from api import errors, intents
+from api.errors import ApiError
+from api.world import REQUEST_ID, WORLD
+from billing.terms import Terms
+from db import outbox as rows
+from outbox.effects import Effects
+from outbox.settling import event_id
+from psp.calls import Done, NotShownError, Opened, Transient
+from runtime import telemetry
+
+_WAIT_S_MAX = 5.0
+"""For a call that is not ours to make now: long enough for the second try of a worker. With a call of our own
+and the waits for the workers around it, this is less than the lease of an idempotency key.
+"""
+_ASK_AGAIN_S = 0.05
+_ASK_AGAIN_S_MAX = 0.25
+
+
+def provider(request: web.Request, source: str | None, message: str) -> Effects:
+    """The provider of this source, or (None) the preferred one. Raises ApiError 503 with `message`."""
+    providers = request.app[WORLD].providers
+    found = next(iter(providers.values()), None) if source is None else providers.get(source)
+    if found is None:
+        raise ApiError(503, "PROVIDER_NOT_CONFIGURED", message)
+    return found
+
+
+async def opened(request: web.Request, effects: Effects, key: str) -> Opened:
+    """What the call of this key has opened: now, or before. Raises ApiError 502 or 503."""
+    deadline, pause_s = time.monotonic() + _WAIT_S_MAX, _ASK_AGAIN_S
+    while True:
+        outcome = await effects.at_once(key)
+        async with request.app[WORLD].connection() as connection:
+            standing = await rows.standing(connection, effects.source, key)
+        assert standing is not None, "what was agreed has staged it"
+        if standing.state == "failed":
+            await intents.outcome(request, event_id(standing.id))
+            raise _refused()
+        if standing.state == "done":
+            await intents.outcome(request, event_id(standing.id))
+            if isinstance(outcome, Done) and outcome.opened is not None:
+                return outcome.opened
+            assert standing.made_id is not None, "what has opened something names it"
+            return await _shown(request, effects, standing.kind, standing.made_id)
+        if isinstance(outcome, Transient):  # our own try has failed; the workers will try again
+            raise _failure(request, effects, outcome.error, outcome.our_fault)
+        if standing.state == "obsolete" or time.monotonic() > deadline:
+            raise _no_answer()  # obsolete: its payment has come to be known by an event
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _ASK_AGAIN_S_MAX)
+
+
+async def payment(request: web.Request, effects: Effects, terms: Terms, known_id: str | None) -> Opened:
+    """The payment for these terms, with what completes it. Raises ApiError 502 or 503."""
+    if known_id is not None:
+        return await _shown(request, effects, "open_payment", known_id)
+    return await opened(request, effects, terms.id)
+
+
+async def _shown(request: web.Request, effects: Effects, kind: str, made_id: str) -> Opened:
+    """What is known to be opened, once more with its secret. Raises ApiError 502 or 503."""
+    try:
+        return await effects.caller.show(kind, made_id)
+    except NotShownError as error:
+        raise _failure(request, effects, error.kind, error.our_fault) from None
+
+
+def _refused() -> ApiError:
+    """The provider will not do it, or not before a person has mended our fault."""
+    return ApiError(502, "PROVIDER_ERROR", "The payment provider refused the request")
+
+
+def _failure(request: web.Request, effects: Effects, kind: str, our_fault: bool) -> ApiError:
+    telemetry.logger().warning(
+        "provider_call_failed", request_id=request[REQUEST_ID], source=effects.source, kind=kind
+    )
+    return _refused() if our_fault else _no_answer()
+
+
+def _no_answer() -> ApiError:
+    return errors.unavailable("The payment provider does not answer; try again")
