@@ -174,9 +174,10 @@ def _by_hand(command: process.type_main) -> int:
     """A command's exit status; 2 where the database does not answer, which says nothing about log or
     object.
     """
+    away = (*pool.WORLD_IS_BUSY, pool.REFUSED)
     try:
-        return process.run("reconciler", command)
-    except (*pool.WORLD_IS_BUSY, pool.REFUSED) as error:
+        return process.run("reconciler", command, raises=away)
+    except away as error:
         sys.stderr.write(f"cannot say: the database: {type(error).__name__}\n")
         return seal_commands.CANNOT_SAY
 

@@ -20,9 +20,10 @@ type_main = Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]
 """What a process runs: it gets the event that says "stop", and may return an exit code."""
 
 
-def run(process: str, main: type_main) -> int:
+def run(process: str, main: type_main, raises: tuple[type[Exception], ...] = ()) -> int:
     """Run `main` until it returns; SIGTERM and SIGINT set its stop event. Returns the exit code: 1 for a
-    fault that nobody has caught, which is told by type and place like any other.
+    fault that nobody has caught, which is told by type and place like any other. Those of `raises` the caller
+    tells itself.
     """
     telemetry.configure(process)
     tracing.start(process, instance())
@@ -37,6 +38,8 @@ def run(process: str, main: type_main) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(body())
+    except raises:
+        raise
     except Exception as error:  # noqa: BLE001 - Python's own last words would show the text of the exception
         telemetry.logger().error("process_failed", exc_info=error)
         return 1
