@@ -108,6 +108,4 @@ async def _fill_day(connection: type_connection, past: Past, day: datetime) -> N
     await connection.execute(GROWTH.attach_day.format(**names), timeout=_FILL_S_MAX)
     if not last:
         # Not on the last day, which is as large in each database: an account's story must be too.
-        await connection.execute(
-            GROWTH.fill_purchases, max(1, rows // 10), day, past.accounts, timeout=_FILL_S_MAX
-        )
+        await connection.execute(GROWTH.fill_purchases, rows, day, past.accounts, timeout=_FILL_S_MAX)

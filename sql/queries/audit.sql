@@ -17,7 +17,8 @@ SELECT now(), set_config('plan_cache_mode', 'force_generic_plan', true), set_con
 
 -- name: find_any
 -- Places of deliveries that pass the filters, among the newest $5 of a span. The event is looked up for its delivery
--- alone, and only where it is asked about.
+-- alone, and only where it is asked about; who looks behind a backlog for what has an outcome passes it by the small
+-- index of what is pending.
 SELECT l.id, l.received_at
 FROM (
     SELECT * FROM webhook_log
@@ -31,6 +32,8 @@ WHERE ($6::text IS NULL OR l.source = $6)
   AND ($9::text IS NULL OR l.verdict = $9)
   AND ($10::text IS NULL OR l.event_type = $10)
   AND ($11::text IS NULL OR l.source_ip <<= $11::text::inet)
+  AND ($12::text IS NULL OR $12 = 'pending' OR (
+      SELECT p.log_id FROM webhook_event p WHERE p.state = 'pending' AND p.log_id = l.id LIMIT 1) IS NULL)
   AND ($12::text IS NULL AND $13::text IS NULL OR (
       SELECT ($12 IS NULL OR e.state = $12) AND ($13 IS NULL OR e.reason = $13) FROM webhook_event e
       WHERE l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id))
@@ -71,21 +74,26 @@ LIMIT $5;
 -- The same whose event is in this open state. Each event's deliveries are found by its id and never the other way round:
 -- OFFSET 0 keeps the order of the join, `+ 0` the log's own key out of it.
 SELECT l.id, l.received_at
-FROM webhook_event e
+FROM (
+    SELECT source, event_id, received_at FROM webhook_event WHERE $4 = 'pending' AND state = 'pending'
+    UNION ALL
+    SELECT source, event_id, received_at FROM webhook_event WHERE state = $4 AND state IN ('parked', 'quarantined')
+) e
 CROSS JOIN LATERAL (
     SELECT id, received_at FROM webhook_log
     WHERE event_id = e.event_id AND source = e.source AND verdict = 'ok' AND received_at >= e.received_at
       AND id + 0 < $1 AND received_at >= $2 AND received_at < $3
     OFFSET 0
 ) l
-WHERE e.state = $4 AND e.state IN ('pending', 'parked', 'quarantined')
 ORDER BY l.id DESC
 LIMIT $5;
 
 -- name: count_open
 -- How many events are in this open state, counted up to a limit.
 SELECT count(*) FROM (
-    SELECT FROM webhook_event WHERE state = $1 AND state IN ('pending', 'parked', 'quarantined') LIMIT $2
+    (SELECT FROM webhook_event WHERE $1 = 'pending' AND state = 'pending' LIMIT $2)
+    UNION ALL
+    (SELECT FROM webhook_event WHERE state = $1 AND state IN ('parked', 'quarantined') LIMIT $2)
 ) o;
 
 -- name: list_deliveries
@@ -267,17 +275,18 @@ SELECT 'subscription_invoice', i.source, i.id FROM subscription s
 JOIN subscription_invoice i ON i.subscription_id = s.id AND i.source = s.source WHERE s.account_id = $1;
 
 -- name: transitions_of_subjects
--- The newest changes of state of these objects, each with the delivery that caused it.
+-- The newest changes of state of these objects, each with the delivery that caused it. Its event is looked up only where
+-- retention has taken the delivery.
 SELECT t.at, t.kind, t.source, t.object_id, t.seq, t.from_state, t.to_state, t.rule, t.money_before::text,
-       t.money_after::text, t.event_id, t.log_id, coalesce(t.actor, l.actor) AS actor, coalesce(l.event_type, e.event_type)
-       AS event_type, l.origin, l.received_at
+       t.money_after::text, t.event_id, t.log_id, coalesce(t.actor, l.actor) AS actor,
+       coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                               WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM (
     SELECT s.* FROM unnest($1::text[], $2::text[], $3::text[]) AS k (kind, source, id)
     JOIN state_transition s ON s.kind = k.kind AND s.source = k.source AND s.object_id = k.id
     ORDER BY s.at DESC, s.log_id DESC, s.seq DESC
     LIMIT $4
 ) t
-LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
 LEFT JOIN webhook_log l ON l.id = t.log_id
     AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
     AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
@@ -288,14 +297,14 @@ SELECT t.posted_at, t.id, t.source, t.movement, t.money_object, t.event_id, t.lo
        (SELECT json_agg(json_build_object('account_id', p.account_id, 'unit', p.unit, 'exponent', u.exponent,
                                           'amount_minor', p.amount) ORDER BY p.account_id, p.unit)::text
         FROM ledger_posting p JOIN unit u ON u.code = p.unit WHERE p.transaction_id = t.id) AS legs,
-       coalesce(l.event_type, e.event_type) AS event_type, l.origin, l.received_at
+       coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                               WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM (
     SELECT DISTINCT p.transaction_id FROM ledger_posting p WHERE p.account_id = $1
     ORDER BY p.transaction_id DESC
     LIMIT $2
 ) newest
 JOIN ledger_transaction t ON t.id = newest.transaction_id
-LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
 LEFT JOIN webhook_log l ON l.id = t.log_id
     AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
     AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
@@ -307,9 +316,9 @@ SELECT t.posted_at, t.id, t.source, t.movement, t.money_object, t.event_id, t.lo
        (SELECT json_agg(json_build_object('account_id', p.account_id, 'unit', p.unit, 'exponent', u.exponent,
                                           'amount_minor', p.amount) ORDER BY p.account_id, p.unit)::text
         FROM ledger_posting p JOIN unit u ON u.code = p.unit WHERE p.transaction_id = t.id) AS legs,
-       coalesce(l.event_type, e.event_type) AS event_type, l.origin, l.received_at
+       coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                               WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM ledger_transaction t
-LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
 LEFT JOIN webhook_log l ON l.id = t.log_id
     AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
     AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
@@ -330,14 +339,13 @@ FROM process_heartbeat
 ORDER BY process, instance;
 
 -- name: queue_figures
--- What waits, by the partial indexes of what is still to do.
-SELECT (SELECT count(*) FROM webhook_event WHERE state = 'pending') AS pending,
-       (SELECT count(*) FROM webhook_event WHERE state = 'pending' AND next_attempt_at <= now()) AS due,
-       (SELECT count(*) FROM webhook_redelivery) AS redeliveries,
-       (SELECT extract(epoch FROM now() - received_at)::double precision FROM webhook_event
-        WHERE state = 'pending' ORDER BY log_id LIMIT 1) AS oldest_pending_s,
+-- What waits, by the partial indexes of what is still to do; each is gone through once.
+SELECT p.pending, p.due, (SELECT count(*) FROM webhook_redelivery) AS redeliveries, p.oldest_pending_s,
        (SELECT count(*) FROM webhook_event WHERE state = 'parked') AS parked,
-       (SELECT count(*) FROM webhook_event WHERE state = 'quarantined') AS quarantined;
+       (SELECT count(*) FROM webhook_event WHERE state = 'quarantined') AS quarantined
+FROM (SELECT count(*) AS pending, count(*) FILTER (WHERE next_attempt_at <= now()) AS due,
+             coalesce(extract(epoch FROM now() - min(received_at)), 0)::double precision AS oldest_pending_s
+      FROM webhook_event WHERE state = 'pending') p;
 
 -- name: open_alerts
 -- Open alerts by name.

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db.log_ids import newest_day, span_of_id, span_of_time
+from db.desk import DESK
+from db.log_ids import ID_MAX, newest_day, span_of_id, span_of_time
 from db.reads import AUDIT
 from db.rollup import ROLLUP
 from tests.api.plans import carried_out
@@ -88,6 +89,67 @@ async def test_a_state_is_asked_of_the_events_that_are_looked_at(full: Seed) -> 
     assert not done.read_whole()
 
 
+BACKLOG = """
+INSERT INTO webhook_log (source, endpoint, verdict, event_id, event_type, body, body_bytes, body_sha256, headers,
+                         request_id)
+SELECT 'stripe', 'stripe', 'ok', 'evt_waits_' || n, 'customer.updated', '', 0, 'x', '[]', 'w' || n
+FROM generate_series(1, 3000) n
+"""
+
+
+@pytest.fixture
+async def behind(full: Seed) -> Seed:
+    """The same with a backlog that no worker has looked at."""
+    await full.connection.execute(BACKLOG)
+    await full.connection.execute("ANALYZE")
+    return full
+
+
+async def test_what_is_decided_is_found_behind_a_backlog(behind: Seed) -> None:
+    """An event that waits is passed by the index of what waits, and not looked up among all."""
+    day, _ = newest_day(EVERYTHING, datetime.now(UTC))
+
+    done = await carried_out(behind, AUDIT.find_any, *day, 4_000, *[None] * 6, "applied", None, PAGE)
+
+    assert done.loops("webhook_event_due") >= 3_000
+    assert done.loops("webhook_event_pkey") <= 21
+    assert not done.read_whole()
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "rows"),
+    [
+        (AUDIT.count_open, ("quarantined", 201), 1),
+        (AUDIT.count_open, ("pending", 201), 201),
+        (AUDIT.find_open, (*EVERYTHING[1:], "quarantined", PAGE), 2),
+        (AUDIT.queue_figures, (), 3_001),
+        (DESK.quarantine_by_reason, (), 1),
+        (DESK.quarantined_events, (None, ID_MAX, PAGE), 1),
+    ],
+)
+async def test_what_waits_for_a_person_is_found_behind_a_backlog(
+    behind: Seed, query: str, arguments: tuple[object, ...], rows: int
+) -> None:
+    """What is pending is gone through once where it is counted, and elsewhere not at all."""
+    done = await carried_out(behind, query, *arguments)
+
+    assert done.rows_read() <= rows, done.root
+    assert not done.read_whole() - {"webhook_redelivery"}
+
+
+async def test_history_takes_its_events_from_the_log(full: Seed) -> None:
+    """The delivery tells its event's type; the inbox is asked only where retention has taken it."""
+    subjects = await full.rows("SELECT DISTINCT kind, source, object_id AS id FROM state_transition")
+    assert len(subjects) >= 20
+    columns = [[subject[name] for subject in subjects] for name in ("kind", "source", "id")]
+
+    done = await carried_out(full, AUDIT.transitions_of_subjects, *columns, 500)
+
+    assert done.loops("webhook_event_pkey") == 0
+    assert len(done.days()) == 1
+    assert not done.read_whole()
+
+
 async def test_the_way_over_silent_days_reads_one_row_of_each_partition(full: Seed) -> None:
     """From any place to the next delivery before it."""
     done = await carried_out(full, AUDIT.look_back, *EVERYTHING, 1)
@@ -125,15 +187,16 @@ async def test_one_delivery_opens_one_day(full: Seed) -> None:
     assert done.rows_read() == 1
 
 
-@pytest.mark.parametrize("query", [ROLLUP.count_deliveries, ROLLUP.count_waits])
-async def test_counts_read_of_the_log_what_is_not_counted_yet(full: Seed, query: str) -> None:
+async def test_counts_read_of_the_log_what_is_not_counted_yet(full: Seed) -> None:
     """Minutes come from the roll-up; of the log only its spans are read."""
     until = datetime.now(UTC) - timedelta(days=1)
     since = until - timedelta(minutes=30)
     edges = [span_of_time(since, since + timedelta(minutes=1), None), span_of_time(until, until, None)]
     minutes = (since + timedelta(minutes=1), until)
 
-    done = await carried_out(full, query, 60.0, *minutes, *map(list, zip(*edges, strict=True)))
+    done = await carried_out(
+        full, ROLLUP.count_deliveries, 60.0, *minutes, *map(list, zip(*edges, strict=True))
+    )
 
     assert done.days() <= {f"webhook_log_{since:%Y%m%d}", f"webhook_log_{until:%Y%m%d}"}
     assert done.rows_read() <= 2 * ROWS // (DAYS * 24 * 60) + 10

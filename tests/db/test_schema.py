@@ -295,3 +295,12 @@ async def test_migrations_apply_once_and_may_not_be_edited(
             await migrate(dsn, edited)
     finally:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def test_the_key_of_the_inbox_begins_with_what_tells_events_apart(database: asyncpg.Connection) -> None:
+    """A few sources share all ids: a comparison that begins with the source is made twice."""
+    columns = await database.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'webhook_event_pkey'"
+    )
+
+    assert columns == "PRIMARY KEY (event_id, source)"
