@@ -117,8 +117,9 @@ async def counted(connection: type_connection, since: datetime, until: datetime,
         if wait is not None:
             by_class = waits.setdefault(bucket, {})
             by_class[wait] = by_class.get(wait, 0) + events
+    in_order = sorted(deliveries.items(), key=lambda each: (*each[0][:3], each[0][3] or ""))
     return Counts(
-        [DeliveryCount(*key, number) for key, number in deliveries.items()],
+        [DeliveryCount(*key, number) for key, number in in_order],
         {bucket: Waits(by_class) for bucket, by_class in waits.items()},
     )
 

@@ -57,9 +57,10 @@ INSERT INTO account (id) SELECT 'past_' || g FROM generate_series(0, $1::integer
 
 -- name: fill_purchases
 -- One purchase for each tenth of the $1 deliveries of a day, with its journal and its movement, as the worker writes
--- them; the delivery is the one that `fill_day` has made.
+-- them; the delivery is the one that `fill_day` has made. The $3 customers buy in turn, from one day to the next.
 WITH delivered AS (
-    SELECT g, md5(g::text || $2::timestamptz::text) AS unique_part, 'past_' || (g / 10 % $3::integer) AS account_id,
+    SELECT g, md5(g::text || $2::timestamptz::text) AS unique_part,
+           'past_' || ((extract(epoch FROM $2)::bigint / 86400 * (($1 + 9) / 10) + g / 10) % $3::integer) AS account_id,
            $2::timestamptz + g * (interval '86000 seconds' / $1::integer) AS at
     FROM generate_series(0, $1::integer - 1, 10) g
 ), made AS (
@@ -139,8 +140,18 @@ SELECT id FROM reconcile_run ORDER BY seq DESC LIMIT 1;
 SELECT id, event_id, object_id FROM webhook_log WHERE verdict = 'ok' AND received_at >= $1 ORDER BY id LIMIT 1 OFFSET 100;
 
 -- name: a_purchase
--- Some purchase of the past, to be explained.
-SELECT id, account_id FROM checkout_session WHERE account_id = 'past_1' ORDER BY id LIMIT 1;
+-- Some purchase of the past, to be explained, by a customer who has ten.
+SELECT min(id) AS id, account_id FROM checkout_session
+WHERE account_id IN (SELECT account_id FROM checkout_session ORDER BY id LIMIT 1000)
+GROUP BY account_id HAVING count(*) = 10 ORDER BY account_id LIMIT 1;
+
+-- name: count_pages_now
+-- Makes this session's own count of pages current when the statement ends.
+SELECT pg_stat_force_next_flush();
+
+-- name: pages_looked_at
+-- How many pages this session has looked at, found in memory or read.
+SELECT coalesce(sum(hits + reads), 0)::bigint FROM pg_stat_get_backend_io(pg_backend_pid()) WHERE object = 'relation';
 
 -- name: delete_day
 -- What retention costs without partitions: a batch of one day's rows, by DELETE.

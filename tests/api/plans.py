@@ -42,7 +42,7 @@ class Done:
 
     def loops(self, index: str) -> int:
         """How often it went down an index of this name."""
-        return round(sum(node["Actual Loops"] for node in self._nodes() if node.get("Index Name") == index))
+        return sum(int(node["Actual Loops"]) for node in self._nodes() if node.get("Index Name") == index)
 
     def read_whole(self) -> set[str]:
         """Tables that it read from end to end."""

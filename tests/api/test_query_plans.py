@@ -90,8 +90,8 @@ async def test_a_state_is_asked_of_the_events_that_are_looked_at(full: Seed) -> 
 
 
 BACKLOG = """
-INSERT INTO webhook_log (source, endpoint, verdict, event_id, event_type, body, body_bytes, body_sha256, headers,
-                         request_id)
+INSERT INTO webhook_log (source, endpoint, verdict, event_id, event_type, body, body_bytes, body_sha256,
+                         headers, request_id)
 SELECT 'stripe', 'stripe', 'ok', 'evt_waits_' || n, 'customer.updated', '', 0, 'x', '[]', 'w' || n
 FROM generate_series(1, 3000) n
 """
