@@ -3,17 +3,18 @@
 
 -- name: plan_for_these_values
 -- Makes the rest of this transaction plan every query for its values and by index: absent filters fold away. By index,
--- because these queries show one page, and a table is read whole for a page only by mistake.
+-- because these queries show one page, and a table is read whole for a page only by mistake; not kept in memory for a join
+-- either, as a plan would that was made while the table was small.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('max_parallel_workers_per_gather', '0', true);
+       set_config('enable_material', 'off', true), set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: plan_by_index_once
 -- Makes the rest of this transaction plan a query once per connection and by index only, which days it opens being seen
 -- when it runs: planning over some seventy partitions costs ten times what the answer costs. Tells the time as well.
 SELECT now(), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('max_parallel_workers_per_gather', '0', true);
+       set_config('enable_material', 'off', true), set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: find_any
 -- Places of deliveries that pass the filters, among the newest $5 of a span. The event is looked up for its delivery
@@ -98,7 +99,7 @@ SELECT count(*) FROM (
 
 -- name: list_deliveries
 -- The deliveries at these places, all between two times, that pass the filter; newest first. OFFSET 0 keeps the order of
--- the join: while the log is small a plan would read all that lies between the two times, and be kept when it has grown.
+-- the joins: while tables are small a plan would read all that lies between the two times, and be kept when they have grown.
 SELECT l.id, l.received_at, l.source, l.endpoint, l.origin, l.verdict, l.secret_id, l.signed_at,
        l.event_id, l.event_type, l.object_id, l.body_bytes, l.body_sha256, host(l.source_ip) AS source_ip,
        l.user_agent, l.request_id, l.actor, l.requests,
@@ -112,7 +113,9 @@ CROSS JOIN LATERAL (
     WHERE id = place.id AND received_at = place.received_at AND received_at >= $3 AND received_at <= $4
     OFFSET 0
 ) l
-LEFT JOIN webhook_event e ON l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id
+LEFT JOIN LATERAL (
+    SELECT * FROM webhook_event WHERE l.verdict = 'ok' AND source = l.source AND event_id = l.event_id OFFSET 0
+) e ON true
 WHERE ($5::text IS NULL OR l.source = $5)
   AND ($6::text IS NULL OR l.endpoint = $6)
   AND ($7::text IS NULL OR l.origin = $7)
@@ -291,9 +294,12 @@ FROM (
     ORDER BY s.at DESC, s.log_id DESC, s.seq DESC
     LIMIT $4
 ) t
-LEFT JOIN webhook_log l ON l.id = t.log_id
-    AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = t.log_id AND received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true;
 
 -- name: movements_of_account
 -- The newest movements of money on one account, each with its legs and the delivery that caused it.
@@ -309,9 +315,12 @@ FROM (
     LIMIT $2
 ) newest
 JOIN ledger_transaction t ON t.id = newest.transaction_id
-LEFT JOIN webhook_log l ON l.id = t.log_id
-    AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = t.log_id AND received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true;
 
 -- name: movements_of_money_objects
 -- The movements of money of these objects, each with its legs and the delivery that caused it. What came back of a
@@ -323,9 +332,12 @@ SELECT t.posted_at, t.id, t.source, t.movement, t.money_object, t.event_id, t.lo
        coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
                                WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM ledger_transaction t
-LEFT JOIN webhook_log l ON l.id = t.log_id
-    AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = t.log_id AND received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true
 WHERE t.source = $1 AND t.money_object = ANY(
     $2::text[] || ARRAY(
         SELECT s.object_id || ':' || (s.money_after ->> 'reversed_minor') FROM state_transition s

@@ -45,7 +45,7 @@ $$;
 -- As before, but written minute by minute: a span that is read lies on few pages.
 CREATE OR REPLACE FUNCTION rollup_count(from_at timestamptz, until_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off AS $$
 BEGIN
     DELETE FROM delivery_minute WHERE minute >= from_at AND minute < until_at;
     DELETE FROM wait_minute WHERE minute >= from_at AND minute < until_at;

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from db.desk import DESK
 from db.log_ids import ID_MAX, newest_day, span_of_id, span_of_time
-from db.reads import AUDIT
+from db.reads import AUDIT, by_index
 from db.rollup import ROLLUP
 from tests.api.plans import carried_out
 from tests.api.seed import Seed
@@ -174,6 +175,57 @@ async def test_a_page_reads_its_deliveries_and_their_events(full: Seed) -> None:
     )
 
     assert done.rows_read() <= 3 * len(places)
+
+
+async def kept(seed: Seed, query: str, arguments: str) -> list[tuple[str, str]]:
+    """The tables of the plan that is made over an empty database, and what each index is asked for."""
+    await seed.connection.execute("ANALYZE")
+    async with seed.connection.transaction():
+        await by_index(seed.connection)
+        await seed.connection.execute(f"PREPARE kept AS {query}")
+        rows = await seed.connection.fetch(f"EXPLAIN EXECUTE kept({arguments})")
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan" not in plan, plan
+    return re.findall(r" on (webhook_\w+)[^\n]*\n\s+(?:Index Cond|Recheck Cond)?:? ?([^\n]*)", plan)
+
+
+EVER = "'-infinity', 'infinity'"
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "place"),
+    [
+        pytest.param(
+            AUDIT.list_deliveries, f"'{{}}', '{{}}', {EVER}" + ", NULL" * 10, "id = place.id", id="page"
+        ),
+        pytest.param(
+            AUDIT.find_any,
+            f"0, 9, {EVER}, 9, NULL, NULL, NULL, NULL, NULL, NULL, 'applied', NULL, 9",
+            "id < $2",
+            id="walk",
+        ),
+        pytest.param(
+            ROLLUP.count_deliveries,
+            f"60, {EVER}, '{{}}', '{{}}', '{{}}', '{{}}'",
+            "id >= s.id_from",
+            id="counts",
+        ),
+        pytest.param(AUDIT.transitions_of_subjects, "'{}', '{}', '{}', 9", "id = s.log_id", id="journal"),
+        pytest.param(AUDIT.movements_of_account, "'a', 9", "id = t.log_id", id="movements"),
+    ],
+)
+async def test_a_plan_made_over_an_empty_database_goes_by_key(
+    seed: Seed, query: str, arguments: str, place: str
+) -> None:
+    """Such a plan is kept while the tables grow: it may not read them from end to end for each row."""
+    scans = await kept(seed, query, arguments)
+
+    days = [asked for table, asked in scans if table.startswith("webhook_log_")]
+    events = [asked for table, asked in scans if table == "webhook_event"]
+    assert days
+    assert {asked for asked in days if place not in asked} == set()
+    assert events
+    assert [asked for asked in events if "event_id = " not in asked and "log_id = " not in asked] == []
 
 
 async def test_one_delivery_opens_one_day(full: Seed) -> None:
