@@ -51,43 +51,43 @@ SELECT count(*) AS deliveries, min(id) AS oldest_id FROM (
 ) newest;
 
 -- name: find_by_event
--- Places of the newest deliveries between two times and below an id with this event id, claimed or proven.
+-- Places of the newest deliveries of a span with this event id, claimed or proven.
 SELECT id, received_at FROM webhook_log
-WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND event_id = $4
+WHERE id >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4 AND event_id = $5
 ORDER BY id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: find_by_object
 -- The same about this object.
 SELECT id, received_at FROM webhook_log
-WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND object_id = $4
+WHERE id >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4 AND object_id = $5
 ORDER BY id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: find_refused
 -- The same refused with this verdict.
 SELECT id, received_at FROM webhook_log
-WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND verdict = $4 AND verdict <> 'ok'
+WHERE id >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4 AND verdict = $5 AND verdict <> 'ok'
 ORDER BY id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: find_open
 -- The same whose event is in this open state. Each event's deliveries are found by its id and never the other way round:
 -- OFFSET 0 keeps the order of the join, `+ 0` the log's own key out of it.
 SELECT l.id, l.received_at
 FROM (
-    SELECT source, event_id, received_at FROM webhook_event WHERE $4 = 'pending' AND state = 'pending'
+    SELECT source, event_id, received_at FROM webhook_event WHERE $5 = 'pending' AND state = 'pending'
     UNION ALL
-    SELECT source, event_id, received_at FROM webhook_event WHERE state = $4 AND state IN ('parked', 'quarantined')
+    SELECT source, event_id, received_at FROM webhook_event WHERE state = $5 AND state IN ('parked', 'quarantined')
 ) e
 CROSS JOIN LATERAL (
     SELECT id, received_at FROM webhook_log
     WHERE event_id = e.event_id AND source = e.source AND verdict = 'ok' AND received_at >= e.received_at
-      AND id + 0 < $1 AND received_at >= $2 AND received_at < $3
+      AND id + 0 >= $1 AND id + 0 < $2 AND received_at >= $3 AND received_at < $4
     OFFSET 0
 ) l
 ORDER BY l.id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: count_open
 -- How many events are in this open state, counted up to a limit.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from db.desk import DESK
-from db.log_ids import ID_MAX, newest_day, span_of_id, span_of_time
+from db.log_ids import ID_MAX, newest_day, span_of_id, span_of_time, split
 from db.reads import AUDIT, by_index
 from db.rollup import ROLLUP
 from tests.api.plans import carried_out
@@ -57,10 +57,23 @@ async def full(seed: Seed) -> Seed:
 )
 async def test_an_indexed_filter_reads_what_it_finds(full: Seed, query: str, value: str, rows: int) -> None:
     """Over all days at once, and at most one row more of each."""
-    done = await carried_out(full, query, *EVERYTHING[1:], value, PAGE)
+    done = await carried_out(full, query, *EVERYTHING, value, PAGE)
 
     assert done.rows_read() <= rows + PARTITIONS_MAX, done.root
     assert not done.read_whole()
+
+
+async def test_the_first_look_for_refusals_opens_the_newest_days(full: Seed) -> None:
+    """Most often it fills the page; all the days before wait for a second look."""
+    now = datetime.now(UTC)
+    newest, rest = split(EVERYTHING, now.replace(hour=0, minute=0, second=0, microsecond=0))
+
+    done = await carried_out(full, AUDIT.find_refused, *newest, "bad_sig", PAGE)
+    before = await carried_out(full, AUDIT.find_refused, *rest, "bad_sig", PAGE)
+
+    today = f"webhook_log_{now:%Y%m%d}"
+    assert {day for day in done.days() if day <= today} == {today}  # the days ahead are empty
+    assert len(before.days()) >= DAYS
 
 
 @pytest.mark.parametrize(
@@ -122,7 +135,7 @@ async def test_what_is_decided_is_found_behind_a_backlog(behind: Seed) -> None:
     [
         (AUDIT.count_open, ("quarantined", 201), 1),
         (AUDIT.count_open, ("pending", 201), 201),
-        (AUDIT.find_open, (*EVERYTHING[1:], "quarantined", PAGE), 2),
+        (AUDIT.find_open, (*EVERYTHING, "quarantined", PAGE), 2),
         (AUDIT.queue_figures, (), 3_001),
         (DESK.quarantine_by_reason, (), 1),
         (DESK.quarantined_events, (None, ID_MAX, PAGE), 1),
