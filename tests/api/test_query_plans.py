@@ -191,7 +191,7 @@ async def test_a_page_reads_its_deliveries_and_their_events(full: Seed) -> None:
 
 
 async def kept(seed: Seed, query: str, arguments: str) -> list[tuple[str, str]]:
-    """The tables of the plan that is made over an empty database, and what each index is asked for."""
+    """The tables of the plan that is made for any arguments, and what each index is asked for."""
     await seed.connection.execute("ANALYZE")
     async with seed.connection.transaction():
         await by_index(seed.connection)
