@@ -61,5 +61,5 @@ def view(
             "p99_s": waits.quantile_s(0.99),
             "accuracy": rollup.wait_accuracy,
         },
-        "oldest_unapplied_s": queue.oldest_pending_s or 0.0,
+        "oldest_unapplied_s": queue.oldest_pending_s,
     }

@@ -60,7 +60,7 @@ def view(house: HouseStatus, checked: Checked) -> dict[str, Any]:
             "due": house.queue.due,
             "redeliveries": house.queue.redeliveries,
         },
-        "oldest_pending_s": house.queue.oldest_pending_s or 0.0,
+        "oldest_pending_s": house.queue.oldest_pending_s,
         "parked": house.queue.parked,
         "quarantined": house.queue.quarantined,
         "invariants": checked.found,

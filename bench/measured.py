@@ -142,5 +142,14 @@ def place(rig: Rig, pids: Sequence[int], apart: bool = True) -> None:
     os.sched_setaffinity(0, others if apart else machine.PROCESSORS)  # the sender is a child of this process
 
 
+def keep_together(rig: Rig, backends: Sequence[int]) -> None:
+    """Keep these backends on the one processor of this process, the servers' other processes off it: an
+    answer then never waits for another processor to wake up, which now and then costs more than the question.
+    """
+    *others, last = machine.PROCESSORS or (0,)
+    machine.keep_on((rig.postgres_pid, rig.valkey_pid), others or (last,))
+    machine.keep_on((*backends, os.getpid()), (last,))
+
+
 def _postgres_s(rig: Rig) -> float:
     return machine.cpu_s([rig.postgres_pid])

@@ -21,7 +21,7 @@ type_done = Callable[[int, int], None]
 
 _DAY = timedelta(days=1)
 
-_PURCHASES_PER_ACCOUNT = 20
+_PURCHASES_PER_ACCOUNT = 10
 _AT_ONCE = 2
 """Connections that fill; the machine has two cores, and rows and indexes are processor time."""
 _FILL_S_MAX = 900.0
@@ -30,24 +30,39 @@ _FILL_S_MAX = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """How much is behind a database: `rows` deliveries over `days` days, then `last_day_rows` on the day that
-    ends at `midnight`.
+    """How much is behind a database: `rows` deliveries over `days` days, of which the oldest `light_days`
+    have `light_rows` each, and the day that ends at `midnight`, with `last_day_rows`.
     """
 
     rows: int
     days: int
     last_day_rows: int
     midnight: datetime
+    light_days: int
+    light_rows: int
 
     @property
     def day_rows(self) -> int:
-        """Deliveries of each day but the last."""
-        return max(1, (self.rows - self.last_day_rows) // self.days)
+        """Deliveries of each day but the lightest and the last."""
+        full_days = self.days - self.light_days
+        return max(1, (self.rows - self.last_day_rows - self.light_days * self.light_rows) // full_days)
+
+    def rows_on(self, day: datetime) -> int:
+        """Deliveries of the day that begins then."""
+        if day + _DAY == self.midnight:
+            return self.last_day_rows
+        light = day < self.first_day + self.light_days * _DAY
+        return self.light_rows if light else self.day_rows
+
+    @property
+    def first_day(self) -> datetime:
+        """When the past begins."""
+        return self.midnight - (self.days + 1) * _DAY
 
     @property
     def accounts(self) -> int:
-        """Customers; each has some purchases a month."""
-        return max(10, self.rows // 10 // _PURCHASES_PER_ACCOUNT)
+        """Customers; each has bought some ten times."""
+        return max(1, (self.rows - self.last_day_rows) // 10 // _PURCHASES_PER_ACCOUNT)
 
 
 type_work = Callable[[type_connection, Past, datetime], Awaitable[None]]
@@ -55,7 +70,7 @@ type_work = Callable[[type_connection, Past, datetime], Awaitable[None]]
 
 async def fill(rig: Rig, dsn: str, past: Past, done: type_done) -> None:
     """Load each day by itself, then make it a partition; the inbox's key and the balances come at the end."""
-    days = [past.midnight - timedelta(days=ago) for ago in range(past.days + 1, 0, -1)]
+    days = [past.first_day + number * _DAY for number in range(past.days + 1)]
     async with rig.connected(dsn) as connection:
         await connection.execute(GROWTH.fill_accounts, past.accounts, timeout=_FILL_S_MAX)
         await connection.execute(GROWTH.drop_event_key)
@@ -101,13 +116,10 @@ async def _fill_day(connection: type_connection, past: Past, day: datetime) -> N
         "day": f"{day:%Y-%m-%d}",
         "next_day": f"{day + _DAY:%Y-%m-%d}",
     }
-    last = day + _DAY == past.midnight
-    rows = past.last_day_rows if last else past.day_rows
+    rows = past.rows_on(day)
     await connection.execute(GROWTH.make_day.format(**names))
     await connection.execute(GROWTH.fill_day.format(**names), rows, day, timeout=_FILL_S_MAX)
     await connection.execute(GROWTH.attach_day.format(**names), timeout=_FILL_S_MAX)
-    if not last:
+    if day + _DAY != past.midnight:
         # Not on the last day, which is as large in each database: an account's story must be too.
-        await connection.execute(
-            GROWTH.fill_purchases, max(1, rows // 10), day, past.accounts, timeout=_FILL_S_MAX
-        )
+        await connection.execute(GROWTH.fill_purchases, rows, day, past.accounts, timeout=_FILL_S_MAX)

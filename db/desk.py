@@ -201,10 +201,10 @@ async def read_series(
 ) -> Series:
     """Deliveries and waits of a span by bucket, and what the latest runs measured."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        span = await rollup.counted(connection, since, until, bucket_s)
+        found = await rollup.counted(connection, since, until, bucket_s)
         return Series(
-            await span.deliveries(bucket_s),
-            await span.waits(bucket_s),
+            found.deliveries,
+            found.waits,
             await rollup.longest_pending(connection, since, until, bucket_s),
             await completeness.history(connection),
         )

@@ -10,7 +10,7 @@ from db.completeness import Completeness
 from db.pool import type_connection
 from db.queries import Queries
 from db.reads import AUDIT, by_index
-from db.status import ProcessRow, process_row
+from db.status import ProcessRow, Queue, process_row, read_queue
 
 METRICS = Queries("metrics.sql")
 
@@ -24,18 +24,6 @@ class Patience:
     checkout_s: float
     subscription_s: float
     order_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Events by what they wait for; seconds that the oldest pending one has waited."""
-
-    pending: int
-    due: int
-    parked: int
-    quarantined: int
-    redeliveries: int
-    oldest_pending_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +65,7 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
     """Everything in one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(AUDIT.plan_for_these_values)
-        queue = await connection.fetchrow(METRICS.sample_queue)
+        queue = await read_queue(connection)
         stuck = await connection.fetchrow(
             METRICS.sample_stuck,
             patience.refund_orphan_s,
@@ -90,14 +78,13 @@ async def read(connection: type_connection, patience: Patience, waits_window_s: 
         run = await connection.fetchrow(METRICS.sample_run)
         processes = [process_row(row) for row in await connection.fetch(AUDIT.list_processes)]
         now = await by_index(connection)
-        span = await rollup.counted(connection, now - timedelta(seconds=waits_window_s), now, 60.0)
-        waits = await span.all_waits()
+        window = await rollup.counted(connection, now - timedelta(seconds=waits_window_s), now, 60.0)
         measured = await completeness.read(connection)
-    assert queue is not None
     assert stuck is not None
+    waits = window.all_waits
     ended = None if run is None else Run(*run)
     return Gauges(
-        Queue(*queue),
+        queue,
         (waits.quantile_s(0.5), waits.quantile_s(0.99)),
         Stuck(*stuck),
         alerts,

@@ -66,6 +66,13 @@ def below(span: Span, before_id: int) -> Span:
     )
 
 
+def split(span: Span, at: datetime) -> tuple[Span, Span]:
+    """The part of a span that came after this whole millisecond, and the rest: each id is in one of them."""
+    first = _first_id_at(at + _MS)
+    later = span._replace(id_from=max(span.id_from, first), received_from=max(span.received_from, at))
+    return later, below(span, first)
+
+
 def newest_day(span: Span, now: datetime) -> tuple[Span, Span]:
     """The part of a span on its newest day (UTC) up to `now`, with anything later, and the rest before it."""
     last = max(min(span.received_until - _US, now), _EPOCH)

@@ -8,11 +8,12 @@ its states are those of before. What is younger than the last counted minute is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from db.log_ids import Span, span_of_time
+from db.log_ids import span_of_time
 from db.pool import type_connection
 from db.queries import Queries
 from db.reads import by_index
@@ -23,8 +24,6 @@ ROLLUP = Queries("rollup.sql")
 _MINUTE = timedelta(minutes=1)
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """Buckets lie on whole multiples since then."""
-_WHOLE_S = 4e9
-"""A bucket that holds every time there is."""
 _CLASS_GROWS = 1.04
 _CLASS_FIRST_S = 0.0001
 """The classes of waits are those of `wait_class` in `sql/schema/0035_rollup.sql`."""
@@ -83,49 +82,45 @@ async def forget(connection: type_connection, before: datetime) -> None:
     await connection.execute(ROLLUP.forget_minutes, before)
 
 
-class Counted:
-    """One span of time as the queries take it: which minutes are counted, which parts the log is asked for.
-
-    Call the reading methods inside one snapshot.
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What came in a span: deliveries in order of time, and the waits of the events that had an outcome, by
+    bucket of their first delivery.
     """
 
-    def __init__(
-        self, connection: type_connection, rolled: tuple[datetime, datetime], spans: Sequence[Span]
-    ) -> None:
-        self._connection = connection
-        columns = zip(*spans, strict=True) if spans else ((), (), (), ())
-        self._arguments = (*rolled, *map(list, columns))
+    deliveries: list[DeliveryCount]
+    waits: dict[datetime, Waits]
 
-    async def deliveries(self, bucket_s: float) -> list[DeliveryCount]:
-        """Deliveries by bucket, source, verdict and state, in this order."""
-        rows = await self._connection.fetch(ROLLUP.count_deliveries, bucket_s, *self._arguments)
-        return [DeliveryCount(*row) for row in rows]
-
-    async def all_waits(self) -> Waits:
-        """Waits of the whole span."""
-        return next(iter((await self.waits(_WHOLE_S)).values()), Waits({}))
-
-    async def waits(self, bucket_s: float) -> dict[datetime, Waits]:
-        """Waits by bucket of the first delivery."""
-        found: dict[datetime, dict[int, int]] = {}
-        for row in await self._connection.fetch(ROLLUP.count_waits, bucket_s, *self._arguments):
-            found.setdefault(row["bucket"], {})[row["wait"]] = row["events"]
-        return {bucket: Waits(by_class) for bucket, by_class in found.items()}
+    @property
+    def all_waits(self) -> Waits:
+        """Those of the whole span."""
+        return Waits(sum((Counter(waits.by_class) for waits in self.waits.values()), Counter()))
 
 
-async def counted(connection: type_connection, since: datetime, until: datetime, bucket_s: float) -> Counted:
-    """What is to be read for this span in buckets of these seconds; call it, and what it answers, in one
-    snapshot.
-    """
+async def counted(connection: type_connection, since: datetime, until: datetime, bucket_s: float) -> Counts:
+    """Count a span in buckets of these seconds; call it in a snapshot."""
     await by_index(connection)
     rolled_until = await connection.fetchval(ROLLUP.rolled_until)
     first = _BEGINNING - (_BEGINNING - since) // _MINUTE * _MINUTE
     last = min(_BEGINNING + (until - _BEGINNING) // _MINUTE * _MINUTE, rolled_until)
     if bucket_s % 60 or last <= first:
-        return Counted(connection, (since, since), [span_of_time(since, until, None)])
+        first = last = since
     edges = [(since, first), (last, until)]
-    return Counted(
-        connection, (first, last), [span_of_time(begin, end, None) for begin, end in edges if begin < end]
+    columns = zip(*(span_of_time(*edge, None) for edge in edges), strict=True)
+    deliveries: Counter[tuple[datetime, str, str, str | None]] = Counter()
+    waits: dict[datetime, dict[int, int]] = {}
+    for bucket, source, verdict, state, wait, of_log, events in await connection.fetch(
+        ROLLUP.count_deliveries, bucket_s, first, last, *map(list, columns)
+    ):
+        if source is not None:
+            deliveries[bucket, source, verdict, state] += of_log
+        if wait is not None:
+            by_class = waits.setdefault(bucket, {})
+            by_class[wait] = by_class.get(wait, 0) + events
+    in_order = sorted(deliveries.items(), key=lambda each: (*each[0][:3], each[0][3] or ""))
+    return Counts(
+        [DeliveryCount(*key, number) for key, number in in_order],
+        {bucket: Waits(by_class) for bucket, by_class in waits.items()},
     )
 
 
@@ -134,8 +129,8 @@ async def count(
 ) -> tuple[list[DeliveryCount], Waits]:
     """Deliveries of a span by bucket, and how fast its events had their outcome."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        span = await counted(connection, since, until, bucket_s)
-        return await span.deliveries(bucket_s), await span.all_waits()
+        found = await counted(connection, since, until, bucket_s)
+    return found.deliveries, found.all_waits
 
 
 async def longest_pending(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from db.log_ids import Span, below, newest_day
+from db.log_ids import Span, below, newest_day, split
 from db.pool import type_connection
 from db.reads import AUDIT, DeliveryFilter, DeliveryRow, by_index, deliveries_at
 
@@ -23,6 +23,8 @@ _looked_at_step = 20_000
 candidates_max = 1_000
 """Deliveries that are read whole at a time, where an index tells one of several filters."""
 candidates_rounds_max = 10
+_refused_first = timedelta(days=1)
+"""So far before today reaches the first look for refusals."""
 open_events_max = 200
 """With more events in an open state than this, walking back finds some sooner than asking for each."""
 
@@ -54,7 +56,7 @@ async def list_deliveries(
         now = await by_index(connection)
         indexed = await _index_for(connection, narrowed)
         if indexed is not None:
-            return await _by_index(connection, indexed, narrowed, span, rows_max)
+            return await _by_index(connection, indexed, narrowed, _parts(indexed[0], span, now), rows_max)
         return await _Walk(connection, narrowed, rows_max, share).back(span, now)
 
 
@@ -73,18 +75,37 @@ async def _index_for(connection: type_connection, narrowed: DeliveryFilter) -> t
     return None
 
 
+def _parts(query: str, span: Span, now: datetime) -> list[Span]:
+    """Refusals come all the time or in waves: the newest fill a page, and most days need not be opened."""
+    if query != AUDIT.find_refused:
+        return [span]
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    parts = split(span, today - _refused_first)
+    return [part for part in parts if part.received_from < part.received_until] or [span]
+
+
 async def _by_index(
-    connection: type_connection, indexed: tuple[str, str], narrowed: DeliveryFilter, span: Span, rows_max: int
+    connection: type_connection,
+    indexed: tuple[str, str],
+    narrowed: DeliveryFilter,
+    parts: list[Span],
+    rows_max: int,
 ) -> Found:
     rows: list[DeliveryRow] = []
     query, value = indexed
     wanted = rows_max if _filters(narrowed) == 1 else max(rows_max, candidates_max)
+    span, *parts = parts
     for _ in range(candidates_rounds_max):
-        places = _places(await connection.fetch(query, *span[1:], value, wanted))
+        places = _places(await connection.fetch(query, *span, value, wanted))
         rows += await deliveries_at(connection, places, narrowed)
-        if len(rows) >= rows_max or len(places) < wanted:
+        if len(rows) >= rows_max:
             return Found(rows[:rows_max], None)
-        span = below(span, places[-1][0])
+        if len(places) == wanted:
+            span = below(span, places[-1][0])
+        elif parts:
+            span, *parts = parts
+        else:
+            return Found(rows, None)
     return Found(rows, span.id_until)
 
 

@@ -12,7 +12,7 @@ from db import completeness, pulse
 from db.completeness import Completeness
 from db.pool import type_connection
 from db.pulse import Pulse
-from db.reads import AUDIT
+from db.reads import AUDIT, by_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class ProcessRow:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What waits. `oldest_pending_s` is None when nothing is pending."""
+    """What waits. `oldest_pending_s` is 0 when nothing is pending."""
 
     pending: int
     due: int
     redeliveries: int
-    oldest_pending_s: float | None
+    oldest_pending_s: float
     parked: int
     quarantined: int
 
@@ -73,15 +73,15 @@ def process_row(row: Any) -> ProcessRow:
 async def read_status(connection: type_connection) -> HouseStatus:
     """Everything in one snapshot, by partial indexes and small tables only."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await by_index(connection)
         processes = [process_row(row) for row in await connection.fetch(AUDIT.list_processes)]
-        figures = await connection.fetchrow(AUDIT.queue_figures)
+        queue = await read_queue(connection)
         alerts = {row["name"]: row["open"] for row in await connection.fetch(AUDIT.open_alerts)}
         run = await connection.fetchrow(AUDIT.latest_run)
         measured = await completeness.read(connection)
         sources = await pulse.read(connection)
-    assert figures is not None
     latest = None if run is None else RunRow(**{**run, "counts": msgspec.json.decode(run["counts"])})
-    return HouseStatus(processes, Queue(*figures), alerts, latest, measured, sources)
+    return HouseStatus(processes, queue, alerts, latest, measured, sources)
 
 
 async def read_queue(connection: type_connection) -> Queue:

@@ -11,7 +11,7 @@ ALTER TABLE webhook_event DROP CONSTRAINT webhook_event_pkey;
 
 -- name: make_event_key
 -- The same key as the schema's.
-ALTER TABLE webhook_event ADD CONSTRAINT webhook_event_pkey PRIMARY KEY (source, event_id);
+ALTER TABLE webhook_event ADD CONSTRAINT webhook_event_pkey PRIMARY KEY (event_id, source);
 
 -- name: make_day
 -- One past day by itself; the product makes partitions from today on.
@@ -24,11 +24,12 @@ CREATE TABLE webhook_log_{name} (
 ALTER TABLE webhook_log ATTACH PARTITION webhook_log_{name} FOR VALUES FROM ('{day}') TO ('{next_day}');
 
 -- name: fill_day
--- `rows` deliveries of one day, one in a hundred refused, four to an object, each event applied long ago. Bodies are
--- two bytes: what is measured finds rows and hardly reads bodies, and ten million real ones would be 30 GB.
+-- `rows` deliveries of one day, one in fifty refused (so that the emptiest day of the smallest past holds one too), four
+-- to an object, each event decided long ago. Bodies are two bytes: what is measured finds rows and hardly reads bodies,
+-- and ten million real ones would be 30 GB.
 WITH made AS (
     SELECT g, $2::timestamptz + g * (interval '86000 seconds' / $1::integer) AS at,
-           md5(g::text || $2::timestamptz::text) AS unique_part, g % 100 = 99 AS refused,
+           md5(g::text || $2::timestamptz::text) AS unique_part, g % 50 = 49 AS refused,
            'obj_' || md5((g / 4)::text || $2::timestamptz::text) AS object_id
     FROM generate_series(0, $1::integer - 1) g
 ), numbered AS (
@@ -46,7 +47,8 @@ WITH made AS (
 INSERT INTO webhook_event (source, event_id, log_id, received_at, event_type, object_id, psp_created, body_sha256,
                            state, reason, attempts, next_attempt_at, applied_at)
 SELECT 'stripe', 'evt_' || unique_part, id, at, 'invoice.paid', object_id, 1795000000,
-       decode(unique_part || unique_part, 'hex'), 'ignored', 'unhandled_type', 1, at, at + interval '1 ms' * (5 + g % 40)
+       decode(unique_part || unique_part, 'hex'), CASE WHEN g % 10 = 0 THEN 'applied' ELSE 'ignored' END,
+       CASE WHEN g % 10 <> 0 THEN 'unhandled_type' END, 1, at, at + interval '1 ms' * (5 + g % 40)
 FROM numbered WHERE NOT refused;
 
 -- name: fill_accounts
@@ -54,11 +56,15 @@ FROM numbered WHERE NOT refused;
 INSERT INTO account (id) SELECT 'past_' || g FROM generate_series(0, $1::integer - 1) g ON CONFLICT DO NOTHING;
 
 -- name: fill_purchases
--- One purchase for each tenth delivery of a day, with its journal and its movement, as the worker writes them.
-WITH made AS (
-    SELECT g, md5('p' || g::text || $2::timestamptz::text) AS unique_part, 'past_' || (g % $3::integer) AS account_id,
-           $2::timestamptz + g * interval '1 ms' AS at
-    FROM generate_series(0, $1::integer - 1) g
+-- One purchase for each tenth of the $1 deliveries of a day, with its journal and its movement, as the worker writes
+-- them; the delivery is the one that `fill_day` has made. The $3 customers buy in turn, from one day to the next.
+WITH delivered AS (
+    SELECT g, md5(g::text || $2::timestamptz::text) AS unique_part,
+           'past_' || ((extract(epoch FROM $2)::bigint / 86400 * (($1 + 9) / 10) + g / 10) % $3::integer) AS account_id,
+           $2::timestamptz + g * (interval '86000 seconds' / $1::integer) AS at
+    FROM generate_series(0, $1::integer - 1, 10) g
+), made AS (
+    SELECT *, ((extract(epoch FROM at) * 1000)::bigint << 20) | (g & 1048575) AS log_id FROM delivered
 ), bought AS (
     INSERT INTO checkout_session (source, id, kind, payment_id, account_id, credits, amount_minor, currency, status,
                                   paid_at)
@@ -66,13 +72,11 @@ WITH made AS (
     FROM made
 ), journal AS (
     INSERT INTO state_transition (kind, source, object_id, seq, to_state, rule, event_id, log_id, at)
-    SELECT 'checkout_session', 'stripe', 'cs_' || unique_part, 1, 'paid', 'topup_paid', 'evt_' || unique_part,
-           (extract(epoch FROM at) * 1000)::bigint << 20, at
+    SELECT 'checkout_session', 'stripe', 'cs_' || unique_part, 1, 'paid', 'topup_paid', 'evt_' || unique_part, log_id, at
     FROM made
 ), moved AS (
     INSERT INTO ledger_transaction (source, movement, money_object, event_id, log_id, posted_at)
-    SELECT 'stripe', 'topup', 'cs_' || unique_part, 'evt_' || unique_part,
-           (extract(epoch FROM at) * 1000)::bigint << 20, at
+    SELECT 'stripe', 'topup', 'cs_' || unique_part, 'evt_' || unique_part, log_id, at
     FROM made
     RETURNING id, money_object
 )
@@ -136,8 +140,18 @@ SELECT id FROM reconcile_run ORDER BY seq DESC LIMIT 1;
 SELECT id, event_id, object_id FROM webhook_log WHERE verdict = 'ok' AND received_at >= $1 ORDER BY id LIMIT 1 OFFSET 100;
 
 -- name: a_purchase
--- Some purchase of the past, to be explained.
-SELECT id, account_id FROM checkout_session WHERE account_id = 'past_1' ORDER BY id LIMIT 1;
+-- Some purchase of the past, to be explained, by a customer who has ten.
+SELECT min(id) AS id, account_id FROM checkout_session
+WHERE account_id IN (SELECT account_id FROM checkout_session ORDER BY id LIMIT 1000)
+GROUP BY account_id HAVING count(*) = 10 ORDER BY account_id LIMIT 1;
+
+-- name: count_pages_now
+-- Makes this session's own count of pages current when the statement ends.
+SELECT pg_stat_force_next_flush();
+
+-- name: pages_looked_at
+-- How many pages this session has looked at, found in memory or read.
+SELECT coalesce(sum(hits + reads), 0)::bigint FROM pg_stat_get_backend_io(pg_backend_pid()) WHERE object = 'relation';
 
 -- name: delete_day
 -- What retention costs without partitions: a batch of one day's rows, by DELETE.

@@ -3,21 +3,23 @@
 
 -- name: plan_for_these_values
 -- Makes the rest of this transaction plan every query for its values and by index: absent filters fold away. By index,
--- because these queries show one page, and a table is read whole for a page only by mistake.
+-- because these queries show one page, and a table is read whole for a page only by mistake; not kept in memory for a join
+-- either, as a plan would that was made while the table was small.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('max_parallel_workers_per_gather', '0', true);
+       set_config('enable_material', 'off', true), set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: plan_by_index_once
 -- Makes the rest of this transaction plan a query once per connection and by index only, which days it opens being seen
 -- when it runs: planning over some seventy partitions costs ten times what the answer costs. Tells the time as well.
 SELECT now(), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('max_parallel_workers_per_gather', '0', true);
+       set_config('enable_material', 'off', true), set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: find_any
 -- Places of deliveries that pass the filters, among the newest $5 of a span. The event is looked up for its delivery
--- alone, and only where it is asked about.
+-- alone, and only where it is asked about; who looks behind a backlog for what has an outcome passes it by the small
+-- index of what is pending.
 SELECT l.id, l.received_at
 FROM (
     SELECT * FROM webhook_log
@@ -31,6 +33,8 @@ WHERE ($6::text IS NULL OR l.source = $6)
   AND ($9::text IS NULL OR l.verdict = $9)
   AND ($10::text IS NULL OR l.event_type = $10)
   AND ($11::text IS NULL OR l.source_ip <<= $11::text::inet)
+  AND ($12::text IS NULL OR $12 = 'pending' OR (
+      SELECT p.log_id FROM webhook_event p WHERE p.state = 'pending' AND p.log_id = l.id LIMIT 1) IS NULL)
   AND ($12::text IS NULL AND $13::text IS NULL OR (
       SELECT ($12 IS NULL OR e.state = $12) AND ($13 IS NULL OR e.reason = $13) FROM webhook_event e
       WHERE l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id))
@@ -47,49 +51,56 @@ SELECT count(*) AS deliveries, min(id) AS oldest_id FROM (
 ) newest;
 
 -- name: find_by_event
--- Places of the newest deliveries between two times and below an id with this event id, claimed or proven.
+-- Places of the newest deliveries of a span with this event id, claimed or proven. `+ 0` keeps the log's own key out of it,
+-- which would find the whole span.
 SELECT id, received_at FROM webhook_log
-WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND event_id = $4
+WHERE id + 0 >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4 AND event_id = $5
 ORDER BY id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: find_by_object
 -- The same about this object.
 SELECT id, received_at FROM webhook_log
-WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND object_id = $4
+WHERE id + 0 >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4 AND object_id = $5
 ORDER BY id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: find_refused
 -- The same refused with this verdict.
 SELECT id, received_at FROM webhook_log
-WHERE id < $1 AND received_at >= $2 AND received_at < $3 AND verdict = $4 AND verdict <> 'ok'
+WHERE id + 0 >= $1 AND id < $2 AND received_at >= $3 AND received_at < $4 AND verdict = $5 AND verdict <> 'ok'
 ORDER BY id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: find_open
 -- The same whose event is in this open state. Each event's deliveries are found by its id and never the other way round:
 -- OFFSET 0 keeps the order of the join, `+ 0` the log's own key out of it.
 SELECT l.id, l.received_at
-FROM webhook_event e
+FROM (
+    SELECT source, event_id, received_at FROM webhook_event WHERE $5 = 'pending' AND state = 'pending'
+    UNION ALL
+    SELECT source, event_id, received_at FROM webhook_event WHERE state = $5 AND state IN ('parked', 'quarantined')
+) e
 CROSS JOIN LATERAL (
     SELECT id, received_at FROM webhook_log
     WHERE event_id = e.event_id AND source = e.source AND verdict = 'ok' AND received_at >= e.received_at
-      AND id + 0 < $1 AND received_at >= $2 AND received_at < $3
+      AND id + 0 >= $1 AND id + 0 < $2 AND received_at >= $3 AND received_at < $4
     OFFSET 0
 ) l
-WHERE e.state = $4 AND e.state IN ('pending', 'parked', 'quarantined')
 ORDER BY l.id DESC
-LIMIT $5;
+LIMIT $6;
 
 -- name: count_open
 -- How many events are in this open state, counted up to a limit.
 SELECT count(*) FROM (
-    SELECT FROM webhook_event WHERE state = $1 AND state IN ('pending', 'parked', 'quarantined') LIMIT $2
+    (SELECT FROM webhook_event WHERE $1 = 'pending' AND state = 'pending' LIMIT $2)
+    UNION ALL
+    (SELECT FROM webhook_event WHERE state = $1 AND state IN ('parked', 'quarantined') LIMIT $2)
 ) o;
 
 -- name: list_deliveries
--- The deliveries at these places, all between two times, that pass the filter; newest first.
+-- The deliveries at these places, all between two times, that pass the filter; newest first. OFFSET 0 keeps the order of
+-- the joins: while tables are small a plan would read all that lies between the two times, and be kept when they have grown.
 SELECT l.id, l.received_at, l.source, l.endpoint, l.origin, l.verdict, l.secret_id, l.signed_at,
        l.event_id, l.event_type, l.object_id, l.body_bytes, l.body_sha256, host(l.source_ip) AS source_ip,
        l.user_agent, l.request_id, l.actor, l.requests,
@@ -98,10 +109,15 @@ SELECT l.id, l.received_at, l.source, l.endpoint, l.origin, l.verdict, l.secret_
        (SELECT coalesce(n.detail, '') FROM event_note n WHERE n.log_id = l.id AND n.what = 'conflict' ORDER BY n.id LIMIT 1)
            AS conflict_detail
 FROM unnest($1::bigint[], $2::timestamptz[]) AS place (id, received_at)
-JOIN webhook_log l ON l.id = place.id AND l.received_at = place.received_at
-LEFT JOIN webhook_event e ON l.verdict = 'ok' AND e.source = l.source AND e.event_id = l.event_id
-WHERE l.received_at >= $3 AND l.received_at <= $4
-  AND ($5::text IS NULL OR l.source = $5)
+CROSS JOIN LATERAL (
+    SELECT * FROM webhook_log
+    WHERE id = place.id AND received_at = place.received_at AND received_at >= $3 AND received_at <= $4
+    OFFSET 0
+) l
+LEFT JOIN LATERAL (
+    SELECT * FROM webhook_event WHERE l.verdict = 'ok' AND source = l.source AND event_id = l.event_id OFFSET 0
+) e ON true
+WHERE ($5::text IS NULL OR l.source = $5)
   AND ($6::text IS NULL OR l.endpoint = $6)
   AND ($7::text IS NULL OR l.origin = $7)
   AND ($8::text IS NULL OR l.verdict = $8)
@@ -274,20 +290,24 @@ SELECT 'subscription_invoice', i.source, i.id FROM subscription s
 JOIN subscription_invoice i ON i.subscription_id = s.id AND i.source = s.source WHERE s.account_id = $1;
 
 -- name: transitions_of_subjects
--- The newest changes of state of these objects, each with the delivery that caused it.
+-- The newest changes of state of these objects, each with the delivery that caused it. Its event is looked up only where
+-- retention has taken the delivery.
 SELECT t.at, t.kind, t.source, t.object_id, t.seq, t.from_state, t.to_state, t.rule, t.money_before::text,
-       t.money_after::text, t.event_id, t.log_id, coalesce(t.actor, l.actor) AS actor, coalesce(l.event_type, e.event_type)
-       AS event_type, l.origin, l.received_at
+       t.money_after::text, t.event_id, t.log_id, coalesce(t.actor, l.actor) AS actor,
+       coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                               WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM (
     SELECT s.* FROM unnest($1::text[], $2::text[], $3::text[]) AS k (kind, source, id)
     JOIN state_transition s ON s.kind = k.kind AND s.source = k.source AND s.object_id = k.id
     ORDER BY s.at DESC, s.log_id DESC, s.seq DESC
     LIMIT $4
 ) t
-LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
-LEFT JOIN webhook_log l ON l.id = t.log_id
-    AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = t.log_id AND received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true;
 
 -- name: calls_of_objects
 -- What was wanted of the PSP for these objects, oldest first, how it stands, and the delivery that wanted it.
@@ -312,17 +332,20 @@ SELECT t.posted_at, t.id, t.source, t.movement, t.money_object, t.event_id, t.lo
        (SELECT json_agg(json_build_object('account_id', p.account_id, 'unit', p.unit, 'exponent', u.exponent,
                                           'amount_minor', p.amount) ORDER BY p.account_id, p.unit)::text
         FROM ledger_posting p JOIN unit u ON u.code = p.unit WHERE p.transaction_id = t.id) AS legs,
-       coalesce(l.event_type, e.event_type) AS event_type, l.origin, l.received_at
+       coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                               WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM (
     SELECT DISTINCT p.transaction_id FROM ledger_posting p WHERE p.account_id = $1
     ORDER BY p.transaction_id DESC
     LIMIT $2
 ) newest
 JOIN ledger_transaction t ON t.id = newest.transaction_id
-LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
-LEFT JOIN webhook_log l ON l.id = t.log_id
-    AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms';
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = t.log_id AND received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true;
 
 -- name: movements_of_money_objects
 -- The movements of money of these objects, each with its legs and the delivery that caused it. What came back of a
@@ -331,12 +354,15 @@ SELECT t.posted_at, t.id, t.source, t.movement, t.money_object, t.event_id, t.lo
        (SELECT json_agg(json_build_object('account_id', p.account_id, 'unit', p.unit, 'exponent', u.exponent,
                                           'amount_minor', p.amount) ORDER BY p.account_id, p.unit)::text
         FROM ledger_posting p JOIN unit u ON u.code = p.unit WHERE p.transaction_id = t.id) AS legs,
-       coalesce(l.event_type, e.event_type) AS event_type, l.origin, l.received_at
+       coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                               WHERE e.source = t.source AND e.event_id = t.event_id)) AS event_type, l.origin, l.received_at
 FROM ledger_transaction t
-LEFT JOIN webhook_event e ON e.source = t.source AND e.event_id = t.event_id
-LEFT JOIN webhook_log l ON l.id = t.log_id
-    AND l.received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = t.log_id AND received_at >= to_timestamp((t.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((t.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true
 WHERE t.source = $1 AND t.money_object = ANY(
     $2::text[] || ARRAY(
         SELECT s.object_id || ':' || (s.money_after ->> 'reversed_minor') FROM state_transition s
@@ -354,14 +380,13 @@ FROM process_heartbeat
 ORDER BY process, instance;
 
 -- name: queue_figures
--- What waits, by the partial indexes of what is still to do.
-SELECT (SELECT count(*) FROM webhook_event WHERE state = 'pending') AS pending,
-       (SELECT count(*) FROM webhook_event WHERE state = 'pending' AND next_attempt_at <= now()) AS due,
-       (SELECT count(*) FROM webhook_redelivery) AS redeliveries,
-       (SELECT extract(epoch FROM now() - received_at)::double precision FROM webhook_event
-        WHERE state = 'pending' ORDER BY log_id LIMIT 1) AS oldest_pending_s,
+-- What waits, by the partial indexes of what is still to do; each is gone through once.
+SELECT p.pending, p.due, (SELECT count(*) FROM webhook_redelivery) AS redeliveries, p.oldest_pending_s,
        (SELECT count(*) FROM webhook_event WHERE state = 'parked') AS parked,
-       (SELECT count(*) FROM webhook_event WHERE state = 'quarantined') AS quarantined;
+       (SELECT count(*) FROM webhook_event WHERE state = 'quarantined') AS quarantined
+FROM (SELECT count(*) AS pending, count(*) FILTER (WHERE next_attempt_at <= now()) AS due,
+             coalesce(extract(epoch FROM now() - min(received_at)), 0)::double precision AS oldest_pending_s
+      FROM webhook_event WHERE state = 'pending') p;
 
 -- name: open_alerts
 -- Open alerts by name.

@@ -1,15 +1,5 @@
 -- What the house's metrics sample: bounded by what waits, never by how much has been done.
 
--- name: sample_queue
--- What waits and for how long, by the partial indexes of open work.
-SELECT (SELECT count(*) FROM webhook_event WHERE state = 'pending') AS pending,
-       (SELECT count(*) FROM webhook_event WHERE state = 'pending' AND next_attempt_at <= now()) AS due,
-       (SELECT count(*) FROM webhook_event WHERE state = 'parked') AS parked,
-       (SELECT count(*) FROM webhook_event WHERE state = 'quarantined') AS quarantined,
-       (SELECT count(*) FROM webhook_redelivery) AS redeliveries,
-       coalesce((SELECT extract(epoch FROM now() - received_at)::double precision FROM webhook_event
-                 WHERE state = 'pending' ORDER BY log_id LIMIT 1), 0) AS oldest_pending_s;
-
 -- name: sample_stuck
 -- Objects that wait at their PSP for longer than they should, by kind.
 SELECT (SELECT count(*) FROM webhook_event

@@ -53,8 +53,8 @@ SELECT webhook_log_drop_partitions($1);
 WITH expired AS (
     SELECT l.id, l.received_at FROM webhook_log l
     WHERE l.received_at < $1
-      AND NOT EXISTS (SELECT FROM webhook_event e
-                      WHERE e.state IN ('pending', 'parked', 'quarantined') AND e.log_id = l.id)
+      AND NOT EXISTS (SELECT FROM webhook_event e WHERE e.state = 'pending' AND e.log_id = l.id)
+      AND NOT EXISTS (SELECT FROM webhook_event e WHERE e.state IN ('parked', 'quarantined') AND e.log_id = l.id)
     LIMIT $2
 )
 DELETE FROM webhook_log l USING expired x WHERE l.id = x.id AND l.received_at = x.received_at;

@@ -40,6 +40,10 @@ class Done:
             if node.get("Relation Name", "").startswith("webhook_log_2") and node["Actual Loops"]
         }
 
+    def loops(self, index: str) -> int:
+        """How often it went down an index of this name."""
+        return sum(int(node["Actual Loops"]) for node in self._nodes() if node.get("Index Name") == index)
+
     def read_whole(self) -> set[str]:
         """Tables that it read from end to end."""
         return {node["Relation Name"] for node in self._nodes() if node["Node Type"] == "Seq Scan"}

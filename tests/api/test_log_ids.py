@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import filters
-from db.log_ids import ID_MAX, SEQUENCE_BITS, span_of_id, span_of_time
+from db.log_ids import ID_MAX, SEQUENCE_BITS, span_of_id, span_of_time, split
 from tests.api.seed import Seed, refused
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +53,24 @@ def test_span_below_a_cursor_loses_no_row(at: datetime, sequence: int, later: da
     assert (log_id < span.id_until) == (log_id < cursor)
     if log_id < cursor:
         assert span.received_from <= at < span.received_until
+
+
+@given(times, sequences, times, st.integers(-3, 3))
+def test_a_split_span_holds_each_row_once(at: datetime, sequence: int, around: datetime, off: int) -> None:
+    """And in order: what is in the later part has the higher id. Looked at closely around the split."""
+    around = around.replace(microsecond=around.microsecond // 1000 * 1000)
+    for received_at in (at, around + timedelta(microseconds=off * 499)):
+        log_id = id_of(received_at, sequence)
+        later, rest = split(span_of_time(None, None, None), around)
+        holding = [
+            part
+            for part in (later, rest)
+            if part.id_from <= log_id < part.id_until
+            and part.received_from <= received_at < part.received_until
+        ]
+
+        assert len(holding) == 1
+        assert rest.id_until == later.id_from
 
 
 @given(st.integers(1, ID_MAX))

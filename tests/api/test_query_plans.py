@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db.log_ids import newest_day, span_of_id, span_of_time
-from db.reads import AUDIT
+from db.desk import DESK
+from db.log_ids import ID_MAX, newest_day, span_of_id, span_of_time, split
+from db.reads import AUDIT, by_index
 from db.rollup import ROLLUP
 from tests.api.plans import carried_out
 from tests.api.seed import Seed
@@ -55,10 +57,23 @@ async def full(seed: Seed) -> Seed:
 )
 async def test_an_indexed_filter_reads_what_it_finds(full: Seed, query: str, value: str, rows: int) -> None:
     """Over all days at once, and at most one row more of each."""
-    done = await carried_out(full, query, *EVERYTHING[1:], value, PAGE)
+    done = await carried_out(full, query, *EVERYTHING, value, PAGE)
 
     assert done.rows_read() <= rows + PARTITIONS_MAX, done.root
     assert not done.read_whole()
+
+
+async def test_the_first_look_for_refusals_opens_the_newest_days(full: Seed) -> None:
+    """Most often it fills the page; all the days before wait for a second look."""
+    now = datetime.now(UTC)
+    newest, rest = split(EVERYTHING, now.replace(hour=0, minute=0, second=0, microsecond=0))
+
+    done = await carried_out(full, AUDIT.find_refused, *newest, "bad_sig", PAGE)
+    before = await carried_out(full, AUDIT.find_refused, *rest, "bad_sig", PAGE)
+
+    today = f"webhook_log_{now:%Y%m%d}"
+    assert {day for day in done.days() if day <= today} == {today}  # the days ahead are empty
+    assert len(before.days()) >= DAYS
 
 
 @pytest.mark.parametrize(
@@ -88,6 +103,67 @@ async def test_a_state_is_asked_of_the_events_that_are_looked_at(full: Seed) -> 
     assert not done.read_whole()
 
 
+BACKLOG = """
+INSERT INTO webhook_log (source, endpoint, verdict, event_id, event_type, body, body_bytes, body_sha256,
+                         headers, request_id)
+SELECT 'stripe', 'stripe', 'ok', 'evt_waits_' || n, 'customer.updated', '', 0, 'x', '[]', 'w' || n
+FROM generate_series(1, 3000) n
+"""
+
+
+@pytest.fixture
+async def behind(full: Seed) -> Seed:
+    """The same with a backlog that no worker has looked at."""
+    await full.connection.execute(BACKLOG)
+    await full.connection.execute("ANALYZE")
+    return full
+
+
+async def test_what_is_decided_is_found_behind_a_backlog(behind: Seed) -> None:
+    """An event that waits is passed by the index of what waits, and not looked up among all."""
+    day, _ = newest_day(EVERYTHING, datetime.now(UTC))
+
+    done = await carried_out(behind, AUDIT.find_any, *day, 4_000, *[None] * 6, "applied", None, PAGE)
+
+    assert done.loops("webhook_event_due") >= 3_000
+    assert done.loops("webhook_event_pkey") <= 21
+    assert not done.read_whole()
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "rows"),
+    [
+        (AUDIT.count_open, ("quarantined", 201), 1),
+        (AUDIT.count_open, ("pending", 201), 201),
+        (AUDIT.find_open, (*EVERYTHING, "quarantined", PAGE), 2),
+        (AUDIT.queue_figures, (), 3_001),
+        (DESK.quarantine_by_reason, (), 1),
+        (DESK.quarantined_events, (None, ID_MAX, PAGE), 1),
+    ],
+)
+async def test_what_waits_for_a_person_is_found_behind_a_backlog(
+    behind: Seed, query: str, arguments: tuple[object, ...], rows: int
+) -> None:
+    """What is pending is gone through once where it is counted, and elsewhere not at all."""
+    done = await carried_out(behind, query, *arguments)
+
+    assert done.rows_read() <= rows, done.root
+    assert not done.read_whole() - {"webhook_redelivery"}
+
+
+async def test_history_takes_its_events_from_the_log(full: Seed) -> None:
+    """The delivery tells its event's type; the inbox is asked only where retention has taken it."""
+    subjects = await full.rows("SELECT DISTINCT kind, source, object_id AS id FROM state_transition")
+    assert len(subjects) >= 20
+    columns = [[subject[name] for subject in subjects] for name in ("kind", "source", "id")]
+
+    done = await carried_out(full, AUDIT.transitions_of_subjects, *columns, 500)
+
+    assert done.loops("webhook_event_pkey") == 0
+    assert len(done.days()) == 1
+    assert not done.read_whole()
+
+
 async def test_the_way_over_silent_days_reads_one_row_of_each_partition(full: Seed) -> None:
     """From any place to the next delivery before it."""
     done = await carried_out(full, AUDIT.look_back, *EVERYTHING, 1)
@@ -114,6 +190,57 @@ async def test_a_page_reads_its_deliveries_and_their_events(full: Seed) -> None:
     assert done.rows_read() <= 3 * len(places)
 
 
+async def kept(seed: Seed, query: str, arguments: str) -> list[tuple[str, str]]:
+    """The tables of the plan that is made for any arguments, and what each index is asked for."""
+    await seed.connection.execute("ANALYZE")
+    async with seed.connection.transaction():
+        await by_index(seed.connection)
+        await seed.connection.execute(f"PREPARE kept AS {query}")
+        rows = await seed.connection.fetch(f"EXPLAIN EXECUTE kept({arguments})")
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan" not in plan, plan
+    return re.findall(r" on (webhook_\w+)[^\n]*\n\s+(?:Index Cond|Recheck Cond)?:? ?([^\n]*)", plan)
+
+
+EVER = "'-infinity', 'infinity'"
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "place"),
+    [
+        pytest.param(
+            AUDIT.list_deliveries, f"'{{}}', '{{}}', {EVER}" + ", NULL" * 10, "id = place.id", id="page"
+        ),
+        pytest.param(
+            AUDIT.find_any,
+            f"0, 9, {EVER}, 9, NULL, NULL, NULL, NULL, NULL, NULL, 'applied', NULL, 9",
+            "id < $2",
+            id="walk",
+        ),
+        pytest.param(
+            ROLLUP.count_deliveries,
+            f"60, {EVER}, '{{}}', '{{}}', '{{}}', '{{}}'",
+            "id >= s.id_from",
+            id="counts",
+        ),
+        pytest.param(AUDIT.transitions_of_subjects, "'{}', '{}', '{}', 9", "id = s.log_id", id="journal"),
+        pytest.param(AUDIT.movements_of_account, "'a', 9", "id = t.log_id", id="movements"),
+    ],
+)
+async def test_a_plan_made_over_an_empty_database_goes_by_key(
+    seed: Seed, query: str, arguments: str, place: str
+) -> None:
+    """Such a plan is kept while the tables grow: it may not read them from end to end for each row."""
+    scans = await kept(seed, query, arguments)
+
+    days = [asked for table, asked in scans if table.startswith("webhook_log_")]
+    events = [asked for table, asked in scans if table == "webhook_event"]
+    assert days
+    assert {asked for asked in days if place not in asked} == set()
+    assert events
+    assert [asked for asked in events if "event_id = " not in asked and "log_id = " not in asked] == []
+
+
 async def test_one_delivery_opens_one_day(full: Seed) -> None:
     """A look-up by id alone finds its partition from the id."""
     row = (await full.rows("SELECT id, received_at FROM webhook_log WHERE event_id = 'evt_3000'"))[0]
@@ -125,15 +252,16 @@ async def test_one_delivery_opens_one_day(full: Seed) -> None:
     assert done.rows_read() == 1
 
 
-@pytest.mark.parametrize("query", [ROLLUP.count_deliveries, ROLLUP.count_waits])
-async def test_counts_read_of_the_log_what_is_not_counted_yet(full: Seed, query: str) -> None:
+async def test_counts_read_of_the_log_what_is_not_counted_yet(full: Seed) -> None:
     """Minutes come from the roll-up; of the log only its spans are read."""
     until = datetime.now(UTC) - timedelta(days=1)
     since = until - timedelta(minutes=30)
     edges = [span_of_time(since, since + timedelta(minutes=1), None), span_of_time(until, until, None)]
     minutes = (since + timedelta(minutes=1), until)
 
-    done = await carried_out(full, query, 60.0, *minutes, *map(list, zip(*edges, strict=True)))
+    done = await carried_out(
+        full, ROLLUP.count_deliveries, 60.0, *minutes, *map(list, zip(*edges, strict=True))
+    )
 
     assert done.days() <= {f"webhook_log_{since:%Y%m%d}", f"webhook_log_{until:%Y%m%d}"}
     assert done.rows_read() <= 2 * ROWS // (DAYS * 24 * 60) + 10

@@ -321,3 +321,12 @@ async def test_currencies_are_shown_as_the_psps_count_them(database: asyncpg.Con
     rows = await database.fetch("SELECT code, exponent FROM unit WHERE code = ANY($1)", list(wanted))
 
     assert {row["code"]: row["exponent"] for row in rows} == wanted
+
+
+async def test_the_key_of_the_inbox_begins_with_what_tells_events_apart(database: asyncpg.Connection) -> None:
+    """A few sources share all ids: a comparison that begins with the source is made twice."""
+    columns = await database.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'webhook_event_pkey'"
+    )
+
+    assert columns == "PRIMARY KEY (event_id, source)"
