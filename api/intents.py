@@ -52,11 +52,11 @@ async def append(
     await intents.append_once(connection, _delivery(request, command, event_id, object_id))
 
 
-async def outcome(request: web.Request, event_id: str) -> Outcome:
+async def outcome(request: web.Request, event_id: str, wait_s: float = _WAIT_S_MAX) -> Outcome:
     """Wait for what the workers make of an appended event. Raises as `say`."""
     world = request.app[WORLD]
     world.doorbell.ring()
-    deadline, pause_s = time.monotonic() + _WAIT_S_MAX, _ASK_AGAIN_S
+    deadline, pause_s = time.monotonic() + wait_s, _ASK_AGAIN_S
     while True:
         async with world.connection() as connection:
             found = await intents.outcome(connection, commands.SOURCE, event_id)

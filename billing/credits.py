@@ -32,9 +32,9 @@ FOREIGN_CURRENCY = "usd"
 """Purchases that our API did not make must be in this currency, one credit a cent (contract)."""
 
 
-def checkout_requested(fact: CheckoutRequested, cause: Cause) -> Decision:
-    """A customer wants to buy credits: a page for that is to be opened. Nothing is bought yet."""
-    call = PspCall(
+def checkout_call(fact: CheckoutRequested, placed_at: int) -> PspCall:
+    """The call that opens a page for this purchase, wanted at `placed_at` (unix seconds)."""
+    return PspCall(
         "open_checkout",
         fact.checkout_id,
         fact.checkout_id,
@@ -44,11 +44,15 @@ def checkout_requested(fact: CheckoutRequested, cause: Cause) -> Decision:
             "amount_minor": fact.amount_minor,
             "currency": fact.currency,
             "success_url": fact.success_url,
-            "placed_at": cause.psp_created,
+            "placed_at": placed_at,
         },
         delay_s=CUSTOMER_FIRST_S,
     )
-    return Decision("applied", calls=(call,))
+
+
+def checkout_requested(fact: CheckoutRequested, cause: Cause) -> Decision:
+    """A customer wants to buy credits: a page for that is to be opened. Nothing is bought yet."""
+    return Decision("applied", calls=(checkout_call(fact, cause.psp_created),))
 
 
 def checkout_opened(fact: CheckoutOpened, book: Book, cause: Cause) -> Decision:

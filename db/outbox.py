@@ -78,6 +78,14 @@ async def stage(connection: type_connection, calls: Sequence[tuple[Cause, PspCal
         )
 
 
+async def stage_checkout(connection: type_connection, source: str, call: PspCall) -> None:
+    """Stage the call that opens a page, in the transaction that appends the event which wants it; a known key
+    stages nothing. The time at which it was wanted is the event's.
+    """
+    arguments = json.dumps(dict(call.arguments))
+    await connection.execute(OUTBOX.stage_checkout, source, call.object_id, arguments, call.delay_s)
+
+
 async def retire(connection: type_connection) -> int:
     """End due effects that nothing wants any more; returns how many."""
     return int((await connection.execute(OUTBOX.retire_effects)).rpartition(" ")[2])

@@ -106,7 +106,9 @@ GRANT SELECT ON seller_transfer TO sluice_worker;
 REVOKE EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION hold_credits(text, text, bigint) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION credit_hold_end() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text), hold_credits(text, text, bigint) TO sluice_api;
+REVOKE EXECUTE ON FUNCTION stage_checkout(text, text, jsonb, double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION grant_usdc(uuid, text, bigint, text), hold_credits(text, text, bigint),
+      stage_checkout(text, text, jsonb, double precision) TO sluice_api;
 GRANT INSERT (caller, key, request_sha256, leased_until),
       UPDATE (state, attempt, leased_until, status, body, answered_at)
     ON idempotency_key TO sluice_api;

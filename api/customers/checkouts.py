@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from api import auth, bodies, errors, intents
+from api import auth, bodies, errors
 from api.answers import json_answer
 from api.auth import Caller, Role
 from api.customers import opening, return_urls
@@ -15,7 +15,6 @@ from api.errors import Detail
 from api.idempotency import OPERATION
 from api.world import CALLER, WORLD
 from billing.commands import CheckoutRequested
-from billing.keys import checkout_key
 
 CREDITS_MAX = 1_000_000
 """Of one purchase (contract): ten thousand dollars, and within what a PSP charges at once."""
@@ -60,8 +59,7 @@ async def open_session(request: web.Request) -> web.Response:
     command = CheckoutRequested(
         effects.source, own_id, account_id, asked.credits, amount, _CURRENCY, asked.successUrl
     )
-    await intents.say(request, command, checkout_key(own_id), own_id)
-    opened = await opening.opened(request, effects, own_id)
+    opened = await opening.page(request, effects, command)
     return json_answer(OpenedSession(opened.id, opened.secret))
 
 

@@ -1,5 +1,5 @@
 """Opens what a customer will complete at a provider: tries the staged call at once, or waits for the workers
-that are at it. Stages nothing itself: what was agreed does.
+that are at it. Stages nothing but pages, which no rule has to agree to: for all else what was agreed does.
 
 No connection is held while the provider is asked. How the call ends is an event in the log like all else.
 """
@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from http import HTTPStatus
 
 from aiohttp import web
 
 from api import errors, intents
 from api.errors import ApiError
 from api.world import REQUEST_ID, WORLD
+from billing.commands import CheckoutRequested
+from billing.credits import checkout_call
+from billing.keys import checkout_key
 from billing.terms import Terms
 from db import outbox as rows
+from db.outbox import Standing
 from outbox.effects import Effects
 from outbox.settling import event_id
 from psp.calls import Done, NotShownError, Opened, Transient
-from runtime import telemetry
+from runtime import clock, telemetry
 
 _WAIT_S_MAX = 5.0
 """For a call that is not ours to make now: long enough for the second try of a worker. With a call of our own
 and the waits for the workers around it, this is less than the lease of an idempotency key.
 """
+_NEWS_S_MAX = 0.25
+"""For the workers to hear of a page that nothing but their own books waits for."""
 _ASK_AGAIN_S = 0.05
 _ASK_AGAIN_S_MAX = 0.25
 
@@ -38,8 +45,24 @@ def provider(request: web.Request, source: str | None, message: str) -> Effects:
     return found
 
 
-async def opened(request: web.Request, effects: Effects, key: str) -> Opened:
-    """What the call of this key has opened: now, or before. Raises ApiError 502 or 503."""
+async def page(request: web.Request, effects: Effects, command: CheckoutRequested) -> Opened:
+    """The page that a customer wants: its call is staged with what says so, and needs no worker. Raises
+    ApiError 502 or 503.
+    """
+    world = request.app[WORLD]
+    async with world.connection() as connection, connection.transaction():
+        await intents.append(
+            connection, request, command, checkout_key(command.checkout_id), command.checkout_id
+        )
+        await rows.stage_checkout(connection, effects.source, checkout_call(command, clock.now_unix_s()))
+    world.doorbell.ring()
+    return await opened(request, effects, command.checkout_id, must_be_known=False)
+
+
+async def opened(request: web.Request, effects: Effects, key: str, must_be_known: bool = True) -> Opened:
+    """What the call of this key has opened: now, or before; `must_be_known`: and the workers have applied it.
+    Raises ApiError 502 or 503.
+    """
     deadline, pause_s = time.monotonic() + _WAIT_S_MAX, _ASK_AGAIN_S
     while True:
         outcome = await effects.at_once(key)
@@ -47,10 +70,10 @@ async def opened(request: web.Request, effects: Effects, key: str) -> Opened:
             standing = await rows.standing(connection, effects.source, key)
         assert standing is not None, "what was agreed has staged it"
         if standing.state == "failed":
-            await intents.outcome(request, event_id(standing.id))
+            await _known(request, standing, must_be_known)
             raise _refused()
         if standing.state == "done":
-            await intents.outcome(request, event_id(standing.id))
+            await _known(request, standing, must_be_known)
             if isinstance(outcome, Done) and outcome.opened is not None:
                 return outcome.opened
             assert standing.made_id is not None, "what has opened something names it"
@@ -61,6 +84,20 @@ async def opened(request: web.Request, effects: Effects, key: str) -> Opened:
             raise _no_answer()  # obsolete: its payment has come to be known by an event
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _ASK_AGAIN_S_MAX)
+
+
+async def _known(request: web.Request, standing: Standing, must_be: bool) -> None:
+    """Wait until the workers have applied how the call has ended; for a moment only where that is not needed.
+    Raises ApiError 503.
+    """
+    if must_be:
+        await intents.outcome(request, event_id(standing.id))
+        return
+    try:
+        await intents.outcome(request, event_id(standing.id), _NEWS_S_MAX)
+    except ApiError as error:
+        if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
 
 
 async def payment(request: web.Request, effects: Effects, terms: Terms, known_id: str | None) -> Opened:

@@ -9,6 +9,10 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::doub
 ORDER BY source, idempotency_key
 ON CONFLICT (source, idempotency_key) DO NOTHING;
 
+-- name: stage_checkout
+-- Stages the call that opens a page, with the event of the same transaction that wants it.
+SELECT stage_checkout($1, $2, $3::text::jsonb, $4);
+
 -- name: retire_effects
 -- Ends what is due and not wanted any more: something else has settled it since it was staged.
 UPDATE outbox_effect e SET state = 'obsolete', finished_at = now()

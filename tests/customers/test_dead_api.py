@@ -38,7 +38,7 @@ STARTS: dict[str, tuple[str, dict[str, Any]]] = {
 """What is asked for, by name. The subscription is paid at Hyperswitch, which is preferred."""
 
 SLEEPS = """
-CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     PERFORM pg_sleep(30);
     RETURN new;
