@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Shape(Struct, frozen=True):
+class Shape(Struct, frozen=True, cache_hash=True):
     """An event by the names of its watched fields; `version` is that of the PSP's API, empty where it tells
     none.
     """
