@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TextIO
 
 import msgspec
+import structlog
 import uvloop
 
 from bench import apply, conformance, end_to_end, growth, machine, peers_beside, receive
@@ -92,6 +94,8 @@ def main() -> int:
     """The exit status: 1 when something of the scratch world failed."""
     options = parse(sys.argv[1:])
     out = sys.stderr if options.json == "-" else sys.stdout
+    # What works in this process tells of every round; the table is what is asked for.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             results = runner.run(run(options, out))

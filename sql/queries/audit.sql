@@ -198,7 +198,8 @@ SELECT c.source, c.id, c.kind, c.payment_id, c.account_id, c.credits, c.amount_m
        ARRAY(SELECT d.id FROM dispute d
              WHERE d.owner_id = c.id AND d.owner_kind = 'checkout_session' AND d.source = c.source ORDER BY d.id) AS disputes
 FROM checkout_session c JOIN unit u ON u.code = c.currency
-WHERE c.id = $1 OR c.id IN (SELECT made_id FROM outbox_effect WHERE kind = 'open_checkout' AND object_id = $1)
+WHERE c.id = ANY (ARRAY(  -- one list: of two conditions neither would go by index
+    SELECT $1 UNION ALL SELECT made_id FROM outbox_effect WHERE kind = 'open_checkout' AND object_id = $1))
 UNION ALL
 -- One of ours that the PSP has not opened, by our own id: still to be, or refused.
 SELECT e.source, e.object_id, 'checkout', NULL, e.arguments ->> 'account_id', (e.arguments ->> 'credits')::bigint,
@@ -313,16 +314,20 @@ LEFT JOIN LATERAL (
 -- What was wanted of the PSP for these objects, oldest first, how it stands, and the delivery that wanted it.
 SELECT c.created_at AS at, c.kind, c.object_id, c.idempotency_key, c.made_id, c.state, c.attempts, c.last_error,
        CASE c.state WHEN 'pending' THEN c.next_attempt_at END AS next_attempt_at, c.finished_at, c.event_id, c.log_id,
-       l.actor, e.event_type, l.origin, l.received_at
+       l.actor, coalesce(l.event_type, (SELECT e.event_type FROM webhook_event e
+                                        WHERE e.event_id = c.event_id AND e.log_id = c.log_id)) AS event_type,
+       l.origin, l.received_at
 FROM (
     SELECT * FROM outbox_effect WHERE source = $1 AND object_id = ANY($2::text[])
     UNION
     SELECT * FROM outbox_effect WHERE source = $1 AND made_id = ANY($2::text[])
 ) c
-LEFT JOIN webhook_event e ON e.log_id = c.log_id AND e.event_id = c.event_id
-LEFT JOIN webhook_log l ON l.id = c.log_id
-    AND l.received_at >= to_timestamp((c.log_id >> 20) / 1000.0) - interval '1 ms'
-    AND l.received_at < to_timestamp((c.log_id >> 20) / 1000.0) + interval '2 ms'
+LEFT JOIN LATERAL (
+    SELECT actor, event_type, origin, received_at FROM webhook_log
+    WHERE id = c.log_id AND received_at >= to_timestamp((c.log_id >> 20) / 1000.0) - interval '1 ms'
+      AND received_at < to_timestamp((c.log_id >> 20) / 1000.0) + interval '2 ms'
+    OFFSET 0
+) l ON true
 ORDER BY c.id
 LIMIT $3;
 

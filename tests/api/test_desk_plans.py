@@ -42,9 +42,14 @@ WITH posted AS (
 INSERT INTO ledger_posting (transaction_id, account_id, unit, amount)
 SELECT id, leg.account, 'credit', leg.amount
 FROM posted, (VALUES ('a1', 1), ('system:grants', -1)) leg (account, amount);
+INSERT INTO checkout_session (source, id, kind, account_id, credits, amount_minor, currency, status, origin)
+SELECT 'stripe', 'cs_' || n, 'checkout', 'a' || n, 1, 31, 'usd', 'open', 'ours' FROM generate_series(1, 20000) n;
 INSERT INTO refund (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, created_at)
-SELECT 'stripe', 're_' || n, 'checkout_session', c.id, 'pi', 1, 'usd', 'succeeded', now() - interval '1 day'
-FROM generate_series(1, 20000) n, (SELECT id FROM checkout_session LIMIT 1) c;
+SELECT 'stripe', 're_' || n, 'checkout_session', 'cs_' || n, 'pi', 1, 'usd', 'succeeded', now() - interval '1 day'
+FROM generate_series(1, 20000) n;
+INSERT INTO outbox_effect (source, kind, object_id, idempotency_key, arguments, log_id, event_id, made_id)
+SELECT 'stripe', 'open_checkout', 'own_' || n, 'own_' || n, '{}', 1, 'checkout:own_' || n, 'cs_' || n
+FROM generate_series(1, 20000) n;
 INSERT INTO reconcile_run (id, requested_by, phases, status, picked_up_at)
 SELECT gen_random_uuid(), 'x', '{}', 'succeeded', now() FROM generate_series(1, 5000);
 INSERT INTO completeness_measure (run_id, source, since, until, in_time_s, begun, types)
@@ -78,6 +83,9 @@ async def large(seed: Seed) -> Seed:
         (RECONCILE.completeness_history, (100,), 100),
         (AUDIT.queue_figures, (), 5),
         (METRICS.sample_run, (), 1),
+        (AUDIT.explain_checkout_session, ("cs_77",), 3),
+        (AUDIT.explain_checkout_session, ("own_77",), 3),
+        (AUDIT.calls_of_objects, ("stripe", ["cs_77"], 100), 3),
         (ROLLUP.pending_by_bucket, (60.0, *span_of_time(None, None, None)), 1),
     ],
 )
