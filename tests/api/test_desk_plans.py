@@ -43,9 +43,11 @@ INSERT INTO ledger_posting (transaction_id, account_id, unit, amount)
 SELECT id, leg.account, 'credit', leg.amount
 FROM posted, (VALUES ('a1', 1), ('system:grants', -1)) leg (account, amount);
 INSERT INTO checkout_session (source, id, kind, account_id, credits, amount_minor, currency, status, origin)
-SELECT 'stripe', 'cs_' || n, 'checkout', 'a' || n, 1, 31, 'usd', 'open', 'ours' FROM generate_series(1, 20000) n;
+SELECT 'stripe', 'cs_' || n, 'checkout', 'a' || n, 1, 31, 'usd', 'open', 'ours'
+FROM generate_series(1, 20000) n;
 INSERT INTO refund (source, id, owner_kind, owner_id, payment_id, amount_minor, currency, status, created_at)
-SELECT 'stripe', 're_' || n, 'checkout_session', 'cs_' || n, 'pi', 1, 'usd', 'succeeded', now() - interval '1 day'
+SELECT 'stripe', 're_' || n, 'checkout_session', 'cs_' || n, 'pi', 1, 'usd', 'succeeded',
+       now() - interval '1 day'
 FROM generate_series(1, 20000) n;
 INSERT INTO outbox_effect (source, kind, object_id, idempotency_key, arguments, log_id, event_id, made_id)
 SELECT 'stripe', 'open_checkout', 'own_' || n, 'own_' || n, '{}', 1, 'checkout:own_' || n, 'cs_' || n
