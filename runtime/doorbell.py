@@ -59,7 +59,8 @@ class Doorbell:
     def __init__(self, redis_url: str) -> None:
         # A line of its own: the client's pool, retries and deadlines above it were most of a ring's cost.
         lines = ConnectionPool.from_url(redis_url, socket_connect_timeout=limits.doorbell_cut_off_s)
-        self._line: AbstractConnection = lines.make_connection()  # type: ignore[no-untyped-call]  # theirs
+        line = lines.make_connection()  # type: ignore[no-untyped-call]  # redis ships no types for this one
+        self._line: AbstractConnection = line
         self._rung = asyncio.Event()
         self._slot = 0
         self._slots_taken = 0

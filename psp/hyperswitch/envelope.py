@@ -92,16 +92,17 @@ def _read_bare(body: bytes) -> Envelope:
 
 def _family(event_type: str | None) -> str:
     """The family of a body whose content names none, by the first word of its type."""
-    return f"{_name(event_type or '').partition('_')[0]}_details"
+    return f"{matched(event_type or '').partition('_')[0]}_details"
 
 
-def _name(text: str) -> str:
-    return text.lower().replace(".", "_")
+def matched(name: str) -> str:
+    """A name of a type or a family as it is matched: `refund.succeeded` and `Refund_Succeeded` are one."""
+    return name.lower().replace(".", "_")
 
 
 def _object_id(family: str, subjects: list[_Subject]) -> str | None:
     """The id that the family names; a payment may embed a refund's id, so stray ids decide nothing."""
-    name = _FAMILY_FIELD.get(_name(family), "payment_id")
+    name = _FAMILY_FIELD.get(matched(family), "payment_id")
     return next((found for subject in subjects if (found := storable(getattr(subject, name)))), None)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from billing.facts import DisputeReported, Fact, NotForUs, PaymentReported, RefundReported, Unusable
 from psp import metadata as own
+from psp.hyperswitch.envelope import matched
 from psp.reading import Expected, Reading, understand
 from psp.shapes import Shape, Watch
 from psp.strict_json import BadShapeError, Fields, UnknownValueError, same_document
@@ -86,26 +87,22 @@ def _shaped(event: Fields) -> Shape | None:
     content = event.raw("content")
     if not isinstance(content, dict) or not isinstance(event_type := event.raw("event_type"), str):
         return None
-    watch = _WATCHED.get(_family_of_type(event_type := _name(event_type)) or "")
+    watch = _WATCHED.get(_family_of_type(event_type := matched(event_type)) or "")
     return None if watch is None else watch.shape(event_type, "", content.get("object"))
 
 
 def _event(event: Fields, expected: Expected) -> Fact:
-    event_type = _name(event.text("event_type"))
+    event_type = matched(event.text("event_type"))
     content = event.object("content") if event.raw("content") is not None else None
     places = _places(event, content)
     if not _is_of_account(places, expected.account):
         return Unusable("wrong_account", "the event is another merchant's than the endpoint is for")
     told = content.text_or_none("type") if content is not None else None
-    family = _family(event_type, None if told is None else _name(told))
+    family = _family(event_type, None if told is None else matched(told))
     mapping = _MAPPINGS.get(family or "")
     if mapping is None:
         return NotForUs(_REASON_OF_FAMILY.get(family or "", "unhandled_type"))
     return mapping(places, event_type)
-
-
-def _name(text: str) -> str:
-    return text.lower().replace(".", "_")
 
 
 def _places(event: Fields, content: Fields | None) -> list[Fields]:

@@ -37,17 +37,20 @@ STARTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """What is asked for, by name. The subscription is paid at Hyperswitch, which is preferred."""
 
-SLEEPS = """
-CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+HOLD_UP = """
+CREATE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_sleep(30);
+    PERFORM pg_advisory_xact_lock(4711);
     RETURN new;
 END
 $$;
-CREATE TRIGGER sleeps BEFORE UPDATE ON outbox_effect FOR EACH ROW
-    WHEN (current_user = 'sluice_api') EXECUTE FUNCTION sleeps();
+CREATE TRIGGER held_up BEFORE UPDATE ON outbox_effect FOR EACH ROW
+    WHEN (current_user = 'sluice_api') EXECUTE FUNCTION held_up();
+SELECT pg_advisory_lock(4711);
 """
-WAKES = "DROP TRIGGER sleeps ON outbox_effect"
+"""An API that would claim a call waits for this connection, until its own is ended."""
+LET_GO = "DROP TRIGGER held_up ON outbox_effect; SELECT pg_advisory_unlock(4711)"
+HELD_UP = "FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
 
 
 @dataclass
@@ -198,18 +201,15 @@ async def town(
 @pytest.mark.parametrize("what", STARTS)
 async def test_an_api_that_dies_between_commit_and_call(town: Town, what: str) -> None:
     """Nobody has called yet: a worker does, some seconds later, and nothing has to be moved by hand."""
-    await town.seed.connection.execute(SLEEPS)
+    await town.seed.connection.execute(HOLD_UP)
 
     async def is_committed() -> bool:
-        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        return bool(await town.seed.value(asleep))
+        return bool(await town.seed.value(f"SELECT count(*) {HELD_UP}"))
 
     await town.start_and_be_killed(what, is_committed)
     before = (town.asked, await town.there(what), await town.call())
-    await town.seed.connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-    )
-    await town.seed.connection.execute(WAKES)
+    await town.seed.connection.execute(f"SELECT pg_terminate_backend(pid) {HELD_UP}")
+    await town.seed.connection.execute(LET_GO)
     call = await town.done(what)
     await town.start_api()
     await town.due()

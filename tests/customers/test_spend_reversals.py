@@ -157,9 +157,12 @@ async def test_without_workers_the_reversal_waits(dsn: str, redis_url: str, seed
     await fund(seed, 10)
     async with running(dsn, redis_url) as alone:
         asking = asyncio.create_task(spend(alone, 4, "spend"))
-        while not asking.done():
+
+        async def is_answered() -> bool:
             await seed.drain()
-            await asyncio.sleep(0.02)
+            return asking.done()
+
+        await until(is_answered, 30, "the spend to be answered")
         spend_id = (await asking).json["id"]
         waiting = await reverse(alone, spend_id, "k")
         second = await reverse(alone, spend_id, "k2")

@@ -19,8 +19,9 @@ async def fail():
     raise ValueError(f"canary-in-a-text {len(local)}")
 
 async def main(stop):
-    asyncio.get_running_loop().create_task(fail())
-    await asyncio.sleep(0.01)
+    lost = asyncio.create_task(fail())
+    await asyncio.wait({lost})
+    del lost
     gc.collect()
     try:
         await fail()
