@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from db.log_ids import span_of_time
 from db.pool import type_connection
@@ -105,13 +106,11 @@ async def counted(connection: type_connection, since: datetime, until: datetime,
     last = min(_BEGINNING + (until - _BEGINNING) // _MINUTE * _MINUTE, rolled_until)
     if bucket_s % 60 or last <= first:
         first = last = since
-    edges = [(since, first), (last, until)]
-    columns = zip(*(span_of_time(*edge, None) for edge in edges), strict=True)
     deliveries: Counter[tuple[datetime, str, str, str | None]] = Counter()
     waits: dict[datetime, dict[int, int]] = {}
-    for bucket, source, verdict, state, wait, of_log, events in await connection.fetch(
-        ROLLUP.count_deliveries, bucket_s, first, last, *map(list, columns)
-    ):
+    rows = await connection.fetch(ROLLUP.count_minutes, bucket_s, first, last)
+    rows += await _of_log(connection, bucket_s, [(since, first), (last, until)])
+    for bucket, source, verdict, state, wait, of_log, events in rows:
         if source is not None:
             deliveries[bucket, source, verdict, state] += of_log
         if wait is not None:
@@ -122,6 +121,22 @@ async def counted(connection: type_connection, since: datetime, until: datetime,
         [DeliveryCount(*key, number) for key, number in in_order],
         {bucket: Waits(by_class) for bucket, by_class in waits.items()},
     )
+
+
+async def _of_log(
+    connection: type_connection, bucket_s: float, edges: Sequence[tuple[datetime, datetime]]
+) -> list[Any]:
+    spans = [span_of_time(since, until, None) for since, until in edges if since < until]
+    if not spans:
+        return []
+    await connection.execute(ROLLUP.plan_side_by_side)
+    rows = []
+    for span in spans:
+        rows += await connection.fetch(
+            ROLLUP.count_deliveries, bucket_s, *span, limits.counted_side_by_side_rows_max
+        )
+    await connection.execute(ROLLUP.plan_by_key_again)
+    return rows
 
 
 async def count(

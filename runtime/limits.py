@@ -101,6 +101,10 @@ rollup_span_s = 3_600
 """Time that one step of the roll-up counts at most, seconds: it has fallen behind then, and catches up."""
 rollup_rows_max = 50_000
 """Deliveries that one step counts, about, but never less than a minute of them: half a second of work."""
+counted_side_by_side_rows_max = 500_000
+"""Events that a count reads of the inbox beside the log, for each of its ends, before it goes by key: a
+minute of what one machine sustains, and a tenth of a second, should they be read in vain.
+"""
 idempotency_key_days = 30
 """Answers are kept under their key for so long: longer than any client tries again (Stripe forgets after one
 day), and short enough that the table stays small. A later request under the same key is a new one.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.reads import AUDIT, by_index
+from db.rollup import ROLLUP
 from tests.api.seed import Seed
 
 
@@ -49,12 +50,16 @@ class Done:
         return {node["Relation Name"] for node in self._nodes() if node["Node Type"] == "Seq Scan"}
 
 
-async def carried_out(seed: Seed, query: str, *arguments: object, once: bool = True) -> Done:
+async def carried_out(
+    seed: Seed, query: str, *arguments: object, once: bool = True, side_by_side: bool = False
+) -> Done:
     """Carry a query out and tell how: planned by index, `once` for all values or for these."""
     async with seed.connection.transaction():
         if once:
             await by_index(seed.connection)
         else:
             await seed.connection.execute(AUDIT.plan_for_these_values)
+        if side_by_side:
+            await seed.connection.execute(ROLLUP.plan_side_by_side)
         told = await seed.connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
     return Done(json.loads(told)[0]["Plan"])

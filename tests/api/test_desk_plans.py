@@ -112,9 +112,9 @@ async def test_charts_open_the_days_of_their_window(large: Seed) -> None:
     """An hour is at most two partitions, however many days are kept, and of them the hour."""
     until = datetime.now(UTC)
     since = until - timedelta(hours=1)
-    span = [[bound] for bound in span_of_time(since, until, None)]
+    span = span_of_time(since, until, None)
 
-    done = await carried_out(large, ROLLUP.count_deliveries, 60.0, since, since, *span)
+    done = await carried_out(large, ROLLUP.count_deliveries, 60.0, *span, 9_999, side_by_side=True)
 
     assert done.days() <= {f"webhook_log_{since:%Y%m%d}", f"webhook_log_{until:%Y%m%d}"}
     assert done.rows_read() <= 2 * 6_000 // (DAYS * 24) + 10
