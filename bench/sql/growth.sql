@@ -102,13 +102,23 @@ WITH waiting AS (
 INSERT INTO alert (name, subject) SELECT 'event_quarantined', source || ':' || event_id FROM waiting;
 
 -- name: fill_runs
--- A reconcile run each hour of $1 days, with what it found: one delivery in ten thousand was missing.
+-- A reconcile run each hour of $1 days, with what it found, one delivery in ten thousand being missing, and, for as long as
+-- that is kept, with what it measured of the hour before it.
 WITH run AS (
     INSERT INTO reconcile_run (id, requested_by, phases, status, started_at, picked_up_at, finished_at, counts)
     SELECT gen_random_uuid(), 'timer', '{events}', 'succeeded', at, at, at, '{"completeness": {"stripe": 1}}'
     FROM (SELECT $3::timestamptz - g * interval '1 hour' AS at FROM generate_series(1, $1::integer * 24) g) hours
     ORDER BY at
-    RETURNING id
+    RETURNING id, finished_at
+), per_hour AS (
+    SELECT greatest(1, $2::integer / ($1::integer * 24) / 3) AS events
+), measure AS (
+    INSERT INTO completeness_measure (run_id, source, since, until, in_time_s, begun, types, measured_at)
+    SELECT id, 'stripe', extract(epoch FROM finished_at)::bigint - 3600, extract(epoch FROM finished_at)::bigint, 60, true,
+           (SELECT jsonb_object_agg(event_type, jsonb_build_array(events, events))
+            FROM unnest('{invoice.paid,customer.updated,charge.succeeded}'::text[]) AS event_type),
+           finished_at
+    FROM run, per_hour WHERE finished_at >= $3::timestamptz - interval '30 days' ORDER BY finished_at
 )
 INSERT INTO reconcile_finding (run_id, source, class, object_id, repaired)
 SELECT id, 'stripe', 'missing_event', 'evt_' || g, true
