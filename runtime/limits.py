@@ -53,6 +53,10 @@ doorbell_slots = 16
 # --- workers ------------------------------------------------------------------------------------------------
 claim_batch_rows_max = 1_000
 """Events of one claim. An eighth faster than 500 (measured); above that only the transaction grows."""
+drain_helpers = 3
+"""Connections that work a backlog off beside the first: a tenth faster than one, no faster than two more
+(measured).
+"""
 claim_lease_s = 10
 """A claimed event is due again after this, so that a killed worker's share is taken over within seconds."""
 attempts_max = 8

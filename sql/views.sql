@@ -47,7 +47,7 @@ GROUP BY 1, 2, 3, 4;
 
 -- Balances with their unit's exponent; `overdrawn` marks customers below zero after a clawback.
 CREATE OR REPLACE VIEW audit.balances AS
-SELECT b.account_id, a.kind, b.unit, u.exponent, b.amount, b.amount < 0 AND a.kind = 'customer' AS overdrawn,
+SELECT b.account_id, a.kind, b.unit, u.exponent, b.amount, b.below_zero AND a.kind = 'customer' AS overdrawn,
        b.created_at, b.updated_at
 FROM balance b JOIN account a ON a.id = b.account_id JOIN unit u ON u.code = b.unit;
 

@@ -37,7 +37,7 @@ async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
     except providers.EndpointError as error:
         settings.refuse_to_start([str(error)])
     connections = await pool.create_pool(
-        configuration.database_url, "sluice_worker", "sluice-worker", size_max=6
+        configuration.database_url, "sluice_worker", "sluice-worker", size_max=limits.drain_helpers + 5
     )
     drainer = Drainer(connections, expected)
     sweep = Sweep(connections, drainer)

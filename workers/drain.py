@@ -57,22 +57,22 @@ class Drainer:
                 counts += judged
             counts += await self._work(connection, may_have_help=True)
             if counts["parked"] and await events.wake_parked_arrived(connection):
-                counts += await self._work(connection, may_have_help=False)  # the helper had its parent
+                counts += await self._work(connection, may_have_help=False)  # a helper had its parent
         self.counts += counts
         if counts:
             telemetry.logger().info("drained", **counts)
         return counts
 
     async def _work(self, connection: type_connection, may_have_help: bool) -> Counter[str]:
-        """Claim and apply until nothing is due. A full batch means a backlog: then a second connection works
+        """Claim and apply until nothing is due. A full batch means a backlog: then other connections work
         beside this one, because while Postgres writes one batch this process can decide the next.
         """
         counts: Counter[str] = Counter()
-        helping: asyncio.Task[Counter[str]] | None = None
+        helping: list[asyncio.Task[Counter[str]]] = []
         try:
             while claimed := await self._claim(connection):
-                if may_have_help and helping is None and len(claimed) == limits.claim_batch_rows_max:
-                    helping = asyncio.create_task(self._help())
+                if may_have_help and not helping and len(claimed) == limits.claim_batch_rows_max:
+                    helping = [asyncio.create_task(self._help()) for _ in range(limits.drain_helpers)]
                 began_ns = clock.now_unix_ns()
                 try:
                     counts += await apply.apply_batch(connection, claimed, self._expected, self._shapes)
@@ -83,13 +83,13 @@ class Drainer:
                 if len(claimed) < _FEW:
                     await asyncio.sleep(_GATHER_S)
         except asyncio.CancelledError:
-            if helping is not None:
-                helping.cancel()
+            for helper in helping:
+                helper.cancel()
             raise
         finally:
-            if helping is not None:
-                await asyncio.wait({helping})
-        return counts if helping is None else counts + helping.result()
+            if helping:
+                await asyncio.wait(helping)
+        return sum((helper.result() for helper in helping), counts)
 
     async def _claim(self, connection: type_connection) -> list[ClaimedEvent]:
         """The next batch. One claim at a time: two at once would share the list out row by row, and events of

@@ -211,7 +211,7 @@ WHERE CASE
 -- I18: a clawback may take a customer below zero, and somebody was told.
 SELECT b.account_id, b.unit FROM balance b
 JOIN account a ON a.id = b.account_id AND a.kind = 'customer'
-WHERE b.amount < 0
+WHERE b.below_zero
   AND EXISTS (
       SELECT FROM ledger_posting p JOIN ledger_transaction t ON t.id = p.transaction_id
       WHERE p.account_id = b.account_id AND p.unit = b.unit AND p.amount < 0 AND t.log_id IS NOT NULL)

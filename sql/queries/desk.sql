@@ -77,7 +77,7 @@ SELECT b.account_id, a.kind, b.unit, u.exponent, b.amount, b.updated_at
 FROM balance b JOIN account a ON a.id = b.account_id JOIN unit u ON u.code = b.unit
 WHERE (b.account_id, b.unit) > ($1, $2)
   AND ($3::text IS NULL OR b.account_id >= $3 AND b.account_id ^@ $3)
-  AND (NOT $4::boolean OR b.amount < 0)
+  AND (NOT $4::boolean OR b.below_zero)
 ORDER BY b.account_id, b.unit
 LIMIT $5;
 

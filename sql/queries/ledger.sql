@@ -22,5 +22,5 @@ JOIN posted p ON p.money_object = m.money_object AND p.movement = m.movement AND
 -- name: negative_balances
 -- Which of these customers are below zero, and by how much.
 SELECT b.account_id, b.unit, b.amount FROM balance b JOIN account a ON a.id = b.account_id
-WHERE b.account_id = ANY($1::text::text[]) AND b.amount < 0 AND a.kind = 'customer'
+WHERE b.account_id = ANY($1::text::text[]) AND b.below_zero AND a.kind = 'customer'
 ORDER BY b.account_id, b.unit;

@@ -34,7 +34,7 @@ WHERE a.resolved_at IS NULL AND CASE a.name
         SELECT FROM subscription_invoice i
         WHERE i.ambiguous AND a.subject = i.source || ':subscription_invoice:' || i.id)
     WHEN 'negative_balance' THEN NOT EXISTS (
-        SELECT FROM balance b WHERE b.account_id = a.subject AND b.amount < 0)
+        SELECT FROM balance b WHERE b.account_id = a.subject AND b.below_zero)
     WHEN 'psp_not_configured' THEN NOT EXISTS (
         SELECT FROM outbox_effect e WHERE e.state = 'pending' AND a.subject = e.source || ':' || e.kind)
     ELSE false

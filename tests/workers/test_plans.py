@@ -40,10 +40,10 @@ async def test_outcomes_find_their_events_by_key(worker: asyncpg.Connection, que
 @pytest.mark.parametrize(
     ("query", "indexes"),
     [
-        (CREDITS.lock_purchases, {"checkout_session_by_id", "checkout_session_by_payment"}),
-        (ORDERS.lock_orders, {"orders_by_id", "orders_by_payment"}),
-        (SUBSCRIPTIONS.lock_subscriptions, {"subscription_by_id"}),
-        (SUBSCRIPTIONS.lock_invoices, {"subscription_invoice_by_id", "subscription_invoice_by_payment"}),
+        (CREDITS.lock_purchases, {"checkout_session_pkey", "checkout_session_by_payment"}),
+        (ORDERS.lock_orders, {"orders_pkey", "orders_by_payment"}),
+        (SUBSCRIPTIONS.lock_subscriptions, {"subscription_pkey"}),
+        (SUBSCRIPTIONS.lock_invoices, {"subscription_invoice_pkey", "subscription_invoice_by_payment"}),
     ],
     ids=["purchases", "orders", "subscriptions", "invoices"],
 )
