@@ -188,7 +188,8 @@ async def test_f14_a_worker_frozen_beyond_its_lease(stack: Stack, sender: Sender
 
 
 READ_IS_DUE = """
-UPDATE outbox_effect SET next_attempt_at = now() WHERE kind = 'read_refunds' AND state = 'pending'
+UPDATE outbox_effect SET next_attempt_at = now()
+WHERE kind = 'read_refunds' AND state = 'pending' AND object_id LIKE 'pi_withheld_%'
 RETURNING id
 """
 WAS_READ = "SELECT state = 'done' FROM outbox_effect WHERE id = $1"
