@@ -137,6 +137,12 @@ REASONS = {
     "unknown_transfer": (
         "A call of ours ended for a transfer that is not there: a bug, or rows were removed by hand."
     ),
+    "unknown_agreement": (
+        "A call of ours ended for an order or plan that is not there: a bug, or rows were removed by hand."
+    ),
+    "unknown_currency": (
+        "A currency that we do not know. A mistake: correct it at the PSP. A new one: add it, then replay."
+    ),
     "currency_mismatch": (
         "A refund or dispute in another currency than its payment. Look at the payment at the PSP."
     ),
