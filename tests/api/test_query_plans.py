@@ -258,6 +258,10 @@ EVER = "'-infinity', 'infinity'"
         ),
         pytest.param(AUDIT.transitions_of_subjects, "'{}', '{}', '{}', 9", "id = s.log_id", id="journal"),
         pytest.param(AUDIT.movements_of_account, "'a', 9", "id = t.log_id", id="movements"),
+        pytest.param(
+            AUDIT.movements_of_money_objects, "'a', '{}'", "id = t.log_id", id="movements of objects"
+        ),
+        pytest.param(AUDIT.calls_of_objects, "'a', '{}', 9", "log_id)", id="calls"),
     ],
 )
 async def test_a_plan_made_over_an_empty_database_goes_by_key(
