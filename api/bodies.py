@@ -1,13 +1,15 @@
 """Reads request bodies: bounded in size and time, strict JSON, then the route's own type. Decides nothing.
 
 A route's type forbids unknown fields, and omits defaults when it is written again: an optional field that is
-added to it later then changes no idempotent request of today.
+added to it later then changes no idempotent request of today. Its `MISSING` says more of a field than that it
+is required.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -64,17 +66,17 @@ def decode(raw: bytes, shape: type[_Body]) -> _Body:
     try:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as fault:
-        raise errors.invalid_body(_detail(str(fault))) from None
+        raise errors.invalid_body(_detail(str(fault), getattr(shape, "MISSING", {}))) from None
 
 
-def _detail(told: str) -> Detail:
-    """msgspec's one sentence as field, message and code."""
+def _detail(told: str, missing: Mapping[str, str]) -> Detail:
+    """msgspec's one sentence as field, message and code; `missing` has a type's own words for a field."""
     field = _FIELD.fullmatch(told)
     if field is not None:
         name = f"{field[3]}.{field[2]}" if field[3] else field[2]
         name = name[:_SHOWN_CHARACTERS_MAX]
         if field[1] == "missing required":
-            return Detail(name, "is required", "missing")
+            return Detail(name, missing.get(name, "is required"), "missing")
         return Detail(name, "is not a field of this request", "unknown")
     placed = _PLACE.fullmatch(told)
     if placed is None:

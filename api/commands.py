@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -45,9 +45,17 @@ class ReplayFilter(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class ReplayOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Replay what a filter finds; with `dry_run` only count it. `cursor` goes on where an answer ended."""
+    """Replay what a filter finds, `{}` being every delivery; with `dry_run` only count it. `cursor` goes on
+    where an answer ended.
+    """
 
-    filter: ReplayFilter = msgspec.field(default_factory=ReplayFilter)
+    MISSING: ClassVar[dict[str, str]] = {
+        "filter": "is required: {} is every delivery, and these narrow it: "
+        + ", ".join(ReplayFilter.__struct_fields__)
+    }
+    """An order that forgot its filter must not be one for everything."""
+
+    filter: ReplayFilter
     dry_run: bool = False
     cursor: str | None = None
 

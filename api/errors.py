@@ -61,9 +61,9 @@ def invalid_body(fault: Detail) -> ApiError:
     return ApiError(400, "VALIDATION_ERROR", f"{fault.field}: {fault.message}", [fault])
 
 
-def unavailable(message: str = "The database does not answer; try again") -> ApiError:
-    """503: the world is busy and the same request may succeed in a second."""
-    return ApiError(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": "1"})
+def unavailable(message: str = "The database does not answer; try again", retry_after_s: int = 1) -> ApiError:
+    """503: the world is busy and the same request may succeed in so many seconds."""
+    return ApiError(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": str(retry_after_s)})
 
 
 _CODES = {

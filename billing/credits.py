@@ -20,13 +20,14 @@ from billing.decision import (
     move_credits,
     quarantined,
     superseded,
+    unknown_currency,
 )
 from billing.facts import Cause, TopUpEnded, TopUpPaid
 from billing.keys import checkout_key, payment_key
 from billing.purchase import Purchase
 from billing.purchase_states import CHECKOUT_SESSION, walk
 from billing.subject import Book
-from billing.units import shown
+from billing.units import is_currency, shown
 
 FOREIGN_CURRENCY = "usd"
 """Purchases that our API did not make must be in this currency, one credit a cent (contract)."""
@@ -59,6 +60,8 @@ def checkout_opened(fact: CheckoutOpened, book: Book, cause: Cause) -> Decision:
     """The page is there: a purchase of ours, whose payment must match its price to the cent."""
     if _purchase(book, cause.source, checkout_key(fact.session_id)) is not None:
         return superseded("already_known")
+    if not is_currency(fact.currency):
+        return unknown_currency(fact.currency)
     purchase = Purchase(
         cause.source,
         fact.session_id,

@@ -203,6 +203,11 @@ def quarantined(reason: str, detail: str) -> Decision:
     return Decision("quarantined", reason, detail)
 
 
+def unknown_currency(code: str) -> Decision:
+    """Something is said in money that we cannot book; the database would refuse it without saying why."""
+    return quarantined("unknown_currency", f"{code} is no currency that we know")
+
+
 def parked(reason: str, awaits: str, wait_s: float) -> Decision:
     """Came too early: waits for `awaits`."""
     return Decision("parked", reason, awaits=awaits, wait_s=wait_s)

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from msgspec.structs import asdict, replace
 
-from billing.decision import Alert, Decision, PspCall, Transition, parked, quarantined, superseded
+from billing.decision import (
+    Alert,
+    Decision,
+    PspCall,
+    Transition,
+    parked,
+    quarantined,
+    superseded,
+    unknown_currency,
+)
 from billing.facts import Cause, InvoiceReported, InvoiceValues, SubscriptionReported, SubscriptionValues
 from billing.keys import invoice_key, payment_key, subscription_key
 from billing.machine import Machine
 from billing.ordering import Version, admit
 from billing.subject import Book
 from billing.subscription import CORRECTED, INVOICE, SUBSCRIPTION, Invoice, Subscription
+from billing.units import is_currency
 
 SUBSCRIPTION_WAIT_S = 3 * 86_400.0
 """How long an invoice waits for its subscription: Stripe itself sends an event again for three days."""
@@ -58,6 +68,8 @@ def invoice_reported(fact: InvoiceReported, book: Book, cause: Cause, waited: bo
             )
         return parked("subscription_unknown", subscription_key(fact.subscription_id), SUBSCRIPTION_WAIT_S)
     known = _invoice(book, cause.source, fact.id)
+    if known is None and not is_currency(fact.currency):
+        return unknown_currency(fact.currency)
     if known is not None and (known.subscription_id, known.currency) != (fact.subscription_id, fact.currency):
         return quarantined(
             "contradicts_invoice", "subscription or currency differ from what is known of this invoice"

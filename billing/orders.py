@@ -22,6 +22,7 @@ from billing.decision import (
     parked,
     quarantined,
     superseded,
+    unknown_currency,
 )
 from billing.facts import Cause, TransferReported
 from billing.keys import order_key, payment_key, transfer_key
@@ -30,6 +31,7 @@ from billing.order_states import LICENCE, ORDER, TRANSFER
 from billing.purchase_states import REFUND, walk
 from billing.refunds import Refund, refund_keys
 from billing.subject import Book
+from billing.units import is_currency
 
 ORDER_WAIT_S = 3 * 86_400.0
 """How long a transfer waits for its order: as long as the PSP may send the payment's event again."""
@@ -205,6 +207,8 @@ def transfer_reported(fact: TransferReported, book: Book, cause: Cause, waited: 
     if order.terms.seller_id is None:
         return quarantined("order_without_seller", f"order {order.id} has no seller to transfer to")
     known = order.transfers.get(fact.id)
+    if known is None and not is_currency(fact.currency):
+        return unknown_currency(fact.currency)
     if known is not None and (known.amount_minor, known.currency) != (fact.amount_minor, fact.currency):
         return quarantined("contradicts_transfer", "amount or currency differ from what is known")
     if known is not None and fact.reversed_minor <= known.reversed_minor:

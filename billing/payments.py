@@ -19,6 +19,7 @@ from billing.decision import (
     parked,
     quarantined,
     superseded,
+    unknown_currency,
 )
 from billing.facts import Cause, PaymentReported
 from billing.keys import payment_key
@@ -29,7 +30,7 @@ from billing.purchase_states import walk
 from billing.subject import Book
 from billing.subscription import INVOICE, SUBSCRIPTION
 from billing.terms import OrderTerms, Terms
-from billing.units import shown
+from billing.units import is_currency, shown
 
 AGREEMENT_WAIT_S = 3 * 86_400.0
 """How long a payment waits for what it says that it pays for: as long as a PSP may deliver it again."""
@@ -45,6 +46,8 @@ def placed(fact: OrderPlaced | PlanSubscribed, book: Book, cause: Cause) -> Deci
     """A customer has agreed to pay, and wants the payment opened, unless it is heard of already."""
     known = _find(book, cause.source, fact.keys)
     if known is None:
+        if not is_currency(fact.terms.currency):
+            return unknown_currency(fact.terms.currency)
         agreed = replace(_new(cause.source, fact.terms), payment_id=fact.payment_id)
         decision = _changed(None, agreed)
         if fact.payment_id is None and agreed.status in _UNPAID:
@@ -112,6 +115,8 @@ def payment_reported(fact: PaymentReported, book: Book, cause: Cause, waited: bo
     before = known
     if known is None:
         assert fact.terms is not None
+        if not is_currency(fact.terms.currency):
+            return unknown_currency(fact.terms.currency)
         known = _new(cause.source, fact.terms)
     paid = (fact.paid_minor, fact.currency)
     if fact.status == "succeeded" and None not in paid and paid != (known.amount_minor, known.currency):

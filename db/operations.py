@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from db.pool import REFUSED, WORLD_IS_BUSY, type_connection, type_pool
 from db.queries import OPERATIONS
-from runtime import telemetry
+from runtime import limits, telemetry
 
 _LAST_WORD_S = 1.0
 
@@ -55,8 +55,19 @@ async def close_settled_alerts(connection: type_connection) -> None:
 
 
 async def make_partitions(connection: type_connection, days_ahead: int) -> int:
-    """Make the log's daily partitions ahead; returns how many were new."""
-    return int(await connection.fetchval(OPERATIONS.make_partitions, days_ahead))
+    """Make the log's daily partitions ahead; returns how many were new. Raises an error of WORLD_IS_BUSY
+    when somebody's transaction is in their way; then none was made.
+    """
+    made = await connection.fetchval(
+        OPERATIONS.make_partitions, days_ahead, timeout=limits.partitions_made_s_max
+    )
+    return int(made)
+
+
+async def tell_of_missing_partitions(connection: type_connection, why: str) -> None:
+    """Open an alert where today or tomorrow has no partition."""
+    if await connection.fetchval(OPERATIONS.lacks_partitions):
+        await raise_alerts(connection, [("partitions_missing", "webhook_log", why)])
 
 
 async def drop_partitions(connection: type_connection, keep_from: date) -> int:

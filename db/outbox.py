@@ -51,12 +51,15 @@ class Postponement:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an effect stands: `state` is `pending`, `done`, `failed` or `obsolete`."""
+    """How an effect stands: `state` is `pending`, `done`, `failed` or `obsolete`. A pending one is tried
+    again in `tried_in_s` seconds, below zero where it could be now; None while somebody is at it.
+    """
 
     id: int
     kind: str
     state: str
     made_id: str | None
+    tried_in_s: float | None
 
 
 async def stage(connection: type_connection, calls: Sequence[tuple[Cause, PspCall]]) -> None:

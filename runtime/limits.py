@@ -101,6 +101,8 @@ lock_timeout_ms = 2_000
 idle_in_transaction_timeout_ms = 10_000
 partitions_ahead_days = 7
 """Daily partitions made in advance; a default partition catches what falls outside."""
+partitions_made_s_max = 300.0
+"""A day that has to be moved out of the default partition may be millions of deliveries."""
 rollup_span_s = 3_600
 """Time that one step of the roll-up counts at most, seconds: it has fallen behind then, and catches up."""
 rollup_rows_max = 50_000

@@ -97,7 +97,7 @@ GRANT INSERT (account_id, unit) ON balance TO sluice_api;
 -- that takes. How a call ended, and what was read at a PSP, is an event like any other, so both append to the log by the
 -- same columns as the receiver; what is in the log they cannot change.
 GRANT SELECT, INSERT, UPDATE ON outbox_effect TO sluice_worker;
-GRANT UPDATE (state, attempts, next_attempt_at, last_error, made_id, finished_at) ON outbox_effect TO sluice_api;
+GRANT UPDATE (state, attempts, next_attempt_at, under_way, last_error, made_id, finished_at) ON outbox_effect TO sluice_api;
 GRANT INSERT (name, subject, detail) ON alert TO sluice_api;
 GRANT SELECT ON seller_transfer TO sluice_worker;
 

@@ -1,4 +1,4 @@
-"""`python -m workers`: wires drain loop, sweep, doorbell, outbox and retention into one process."""
+"""`python -m workers`: wires drain, sweep, doorbell, outbox, partitions and retention into one process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from psp.reading import Expected
 from runtime import limits, process, settings, telemetry
 from workers import bell
 from workers.drain import Drainer
-from workers.sweep import Retention, Sweep
+from workers.sweep import Partitions, Retention, Sweep
 
 _RETENTION_EVERY_S = 3600.0
+_PARTITIONS_EVERY_S = 60.0
+"""Nearly always there is nothing to make; what could not be made must not wait for another hour."""
 _EFFECTS_EVERY_S = 1.0
 """A call that was staged waits this long at most; looking costs one read of a small index."""
 _STOP_S = 10.0
@@ -41,12 +43,13 @@ async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
     )
     drainer = Drainer(connections, expected)
     sweep = Sweep(connections, drainer)
-    retention = Retention(configuration, connections)
+    partitions, retention = Partitions(connections), Retention(configuration)
     telemetry.logger().info("working", instance=process.instance())
     async with callers.opened(configuration) as calling:
         loops = [
             asyncio.create_task(drainer.run(stop, configuration.sweep_interval_s)),
             asyncio.create_task(process.every(configuration.sweep_interval_s, stop, "sweep", sweep.run_once)),
+            asyncio.create_task(process.every(_PARTITIONS_EVERY_S, stop, "partitions", partitions.run_once)),
             asyncio.create_task(process.every(_RETENTION_EVERY_S, stop, "retention", retention.run_once)),
             asyncio.create_task(bell.run(configuration.redis_url, drainer, stop)),
             *_outbox_loops(connections, calling, drainer, stop),

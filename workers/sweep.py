@@ -41,22 +41,37 @@ class Sweep:
         return +counts
 
 
-class Retention:
-    """Makes partitions ahead; removes payloads and idempotency keys that have had their time. Dedupe keys of
-    events stay.
+class Partitions:
+    """Makes the log's partitions ahead. Where a transaction is in the way for longer than a lock may be
+    waited for, the next turn tries again, a minute later.
     """
 
-    def __init__(self, settings: Settings, connections: type_pool) -> None:
-        self._settings = settings
+    def __init__(self, connections: type_pool) -> None:
         self._connections = connections
 
+    async def run_once(self) -> int:
+        """One try; returns how many were made. Raises an error of WORLD_IS_BUSY when it could not be, once
+        people are told where that matters: today or tomorrow has no partition.
+        """
+        async with self._connections.acquire(timeout=limits.pool_acquire_s) as connection:
+            try:
+                return await operations.make_partitions(connection, limits.partitions_ahead_days)
+            except pool.WORLD_IS_BUSY as busy:
+                await operations.tell_of_missing_partitions(connection, type(busy).__name__)
+                raise
+
+
+class Retention:
+    """Removes payloads and idempotency keys that have had their time. Dedupe keys of events stay."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
     async def run_once(self, now: datetime | None = None) -> Counter[str]:
-        """One round at `now` (default: the present); returns partitions made and dropped, and rows and
-        idempotency keys deleted.
+        """One round at `now` (default: the present); returns partitions dropped, and rows and idempotency
+        keys deleted.
         """
         now = now or clock.now()
-        async with self._connections.acquire(timeout=limits.pool_acquire_s) as connection:
-            made = await operations.make_partitions(connection, limits.partitions_ahead_days)
         # A role of its own: the one that may delete from the log, and may do nothing else.
         retiring = await pool.connect(self._settings.database_url, "sluice_retention", "sluice-retention")
         try:
@@ -70,9 +85,7 @@ class Retention:
             await rollup.forget(retiring, keep_from)
         finally:
             await retiring.close()
-        return +Counter(
-            partitions_made=made, partitions_dropped=dropped, rows_deleted=deleted, keys_deleted=keys
-        )
+        return +Counter(partitions_dropped=dropped, rows_deleted=deleted, keys_deleted=keys)
 
 
 async def _in_batches(

@@ -137,6 +137,12 @@ REASONS = {
     "unknown_transfer": (
         "A call of ours ended for a transfer that is not there: a bug, or rows were removed by hand."
     ),
+    "unknown_agreement": (
+        "A call of ours ended for an order or plan that is not there: a bug, or rows were removed by hand."
+    ),
+    "unknown_currency": (
+        "A currency that we do not know. A mistake: correct it at the PSP. A new one: add it, then replay."
+    ),
     "currency_mismatch": (
         "A refund or dispute in another currency than its payment. Look at the payment at the PSP."
     ),
@@ -180,6 +186,7 @@ ALERTS = {
     "log_tampered": "The log is not what was sealed. Keep a copy of the database before anything else.",
     "lost_fields": "Set the PSP's API version back, or teach the mapping where the field is; then replay.",
     "negative_balance": "More was taken back than was left. It closes itself once the debt is paid.",
+    "partitions_missing": "A transaction holds up the log's partitions: find and end it as the runbook says.",
     "psp_differs": "No event can mend this difference. Look at the object on both sides.",
     "psp_not_configured": "Calls wait for a key. Set it and start the workers again.",
     "source_silent": "Look at the PSP's delivery log, then run the reconciler.",

@@ -7,6 +7,7 @@ No connection is held while the provider is asked. How the call ends is an event
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from http import HTTPStatus
 
@@ -27,8 +28,9 @@ from psp.calls import Done, NotShownError, Opened, Transient
 from runtime import clock, telemetry
 
 _WAIT_S_MAX = 5.0
-"""For a call that is not ours to make now: long enough for the second try of a worker. With a call of our own
-and the waits for the workers around it, this is less than the lease of an idempotency key.
+"""For a call that is not ours to make now: long enough for its second try. Whoever would wait for a later one
+hears at once when that is. With a call of our own and the waits for the workers around it, this is less than
+the lease of an idempotency key.
 """
 _NEWS_S_MAX = 0.25
 """For the workers to hear of a page that nothing but their own books waits for."""
@@ -79,9 +81,11 @@ async def opened(request: web.Request, effects: Effects, key: str, must_be_known
             assert standing.made_id is not None, "what has opened something names it"
             return await _shown(request, effects, standing.kind, standing.made_id)
         if isinstance(outcome, Transient):  # our own try has failed; the workers will try again
-            raise _failure(request, effects, outcome.error, outcome.our_fault)
-        if standing.state == "obsolete" or time.monotonic() > deadline:
-            raise _no_answer()  # obsolete: its payment has come to be known by an event
+            raise _failure(request, effects, outcome.error, outcome.our_fault, standing.tried_in_s)
+        if standing.state == "obsolete":  # its payment has come to be known by an event
+            raise _no_answer()
+        if (standing.tried_in_s or 0.0) > (left_s := deadline - time.monotonic()) or left_s < 0:
+            raise _no_answer(standing.tried_in_s)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _ASK_AGAIN_S_MAX)
 
@@ -120,12 +124,16 @@ def _refused() -> ApiError:
     return ApiError(502, "PROVIDER_ERROR", "The payment provider refused the request")
 
 
-def _failure(request: web.Request, effects: Effects, kind: str, our_fault: bool) -> ApiError:
+def _failure(
+    request: web.Request, effects: Effects, kind: str, our_fault: bool, tried_in_s: float | None = None
+) -> ApiError:
     telemetry.logger().warning(
         "provider_call_failed", request_id=request[REQUEST_ID], source=effects.source, kind=kind
     )
-    return _refused() if our_fault else _no_answer()
+    return _refused() if our_fault else _no_answer(tried_in_s)
 
 
-def _no_answer() -> ApiError:
-    return errors.unavailable("The payment provider does not answer; try again")
+def _no_answer(tried_in_s: float | None = None) -> ApiError:
+    """It is tried again in so many seconds: before that, asking again is useless."""
+    retry_after_s = max(1, math.ceil(tried_in_s or 0.0))
+    return errors.unavailable("The payment provider does not answer; try again", retry_after_s)

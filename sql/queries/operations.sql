@@ -23,7 +23,8 @@ ON CONFLICT (name, subject) WHERE resolved_at IS NULL DO NOTHING;
 
 -- name: close_settled_alerts
 -- Closes the alerts whose matter has settled itself: the event has left quarantine, the latest version is certain, the
--- debt is paid, a call that nobody could make waits no more. All others wait for a person.
+-- debt is paid, a call that nobody could make waits no more, the coming days have their partitions. All others wait for a
+-- person.
 UPDATE alert a SET resolved_at = now()
 WHERE a.resolved_at IS NULL AND CASE a.name
     WHEN 'event_quarantined' THEN NOT EXISTS (
@@ -37,12 +38,17 @@ WHERE a.resolved_at IS NULL AND CASE a.name
         SELECT FROM balance b WHERE b.account_id = a.subject AND b.below_zero)
     WHEN 'psp_not_configured' THEN NOT EXISTS (
         SELECT FROM outbox_effect e WHERE e.state = 'pending' AND a.subject = e.source || ':' || e.kind)
+    WHEN 'partitions_missing' THEN NOT webhook_log_lacks_partitions()
     ELSE false
 END;
 
 -- name: make_partitions
 -- Daily partitions of the log, this many days ahead.
 SELECT webhook_log_make_partitions($1);
+
+-- name: lacks_partitions
+-- Whether today or tomorrow has no partition.
+SELECT webhook_log_lacks_partitions();
 
 -- name: drop_partitions
 -- Daily partitions wholly before this date that hold nothing open.

@@ -45,20 +45,22 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE outbox_effect e
-SET attempts = e.attempts + 1, next_attempt_at = now() + make_interval(secs => $3)
+SET attempts = e.attempts + 1, next_attempt_at = now() + make_interval(secs => $3), under_way = true
 FROM due WHERE e.id = due.id
 RETURNING e.id, e.attempts, e.kind, e.object_id, e.idempotency_key, e.arguments::text AS arguments;
 
 -- name: claim_effect
 -- Takes one effect by its key in the same way, where it is due or nobody has tried it: its first try waits for nobody.
 UPDATE outbox_effect
-SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $3)
+SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $3), under_way = true
 WHERE source = $1 AND idempotency_key = $2 AND state = 'pending' AND (attempts = 0 OR next_attempt_at <= now())
 RETURNING id, attempts, kind, object_id, idempotency_key, arguments::text AS arguments;
 
 -- name: effect_standing
--- How an effect stands.
-SELECT id, kind, state, made_id FROM outbox_effect WHERE source = $1 AND idempotency_key = $2;
+-- How an effect stands, and in how many seconds it is tried again unless somebody is at it.
+SELECT id, kind, state, made_id, CASE WHEN under_way AND next_attempt_at > now() THEN NULL
+    ELSE extract(epoch FROM next_attempt_at - now())::double precision END AS tried_in_s
+FROM outbox_effect WHERE source = $1 AND idempotency_key = $2;
 
 -- name: effects_that_made
 -- Which of these things of the PSP are known to have been opened by one of our calls.
@@ -73,7 +75,8 @@ RETURNING e.id;
 
 -- name: retry_effects
 -- Lets effects wait for their next attempt; fenced in the same way.
-UPDATE outbox_effect e SET last_error = o.last_error, next_attempt_at = now() + make_interval(secs => o.delay_s)
+UPDATE outbox_effect e
+SET last_error = o.last_error, next_attempt_at = now() + make_interval(secs => o.delay_s), under_way = false
 FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::double precision[]) AS o (id, attempts, last_error, delay_s)
 WHERE e.id = o.id AND e.attempts = o.attempts AND e.state = 'pending';
 

@@ -61,5 +61,18 @@ async def carried_out(
             await seed.connection.execute(AUDIT.plan_for_these_values)
         if side_by_side:
             await seed.connection.execute(ROLLUP.plan_side_by_side)
-        told = await seed.connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
+        # Prepared, for EXPLAIN of the query itself plans it for these values whatever was asked for.
+        await seed.connection.execute(f"PREPARE carried_out AS {query}")
+        given = f"({', '.join(map(_literal, arguments))})" if arguments else ""
+        told = await seed.connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE carried_out{given}")
+        await seed.connection.execute("DEALLOCATE carried_out")
     return Done(json.loads(told)[0]["Plan"])
+
+
+def _literal(value: object) -> str:
+    """An argument as SQL text, whose type is that of its place."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return "'{" + ",".join(f'"{one}"' for one in value) + "}'"
+    return f"'{value}'"

@@ -63,6 +63,39 @@ async def test_an_indexed_filter_reads_what_it_finds(full: Seed, query: str, val
     assert not done.read_whole()
 
 
+FLOOD = """
+INSERT INTO webhook_log (id, received_at, source, endpoint, verdict, event_id, object_id, body, body_bytes,
+                         headers, request_id)
+SELECT ((extract(epoch FROM at) * 1000)::bigint << 20) | n, at, 'stripe', 'stripe', 'bad_sig',
+       'evt_forged', 'cs_forged', '', 0, '[]', 'f' || n
+FROM (SELECT n, date_trunc('day', now()) - interval '20 days' + interval '1 s' * n AS at
+      FROM generate_series(1, 3000) n) rows
+"""
+"""A day on which somebody without a secret has sent one event all day: there an id seems to find much."""
+
+
+@pytest.mark.parametrize(
+    ("query", "value", "asked"),
+    [
+        pytest.param(AUDIT.find_by_event, "evt_77", "event_id = $5", id="event"),
+        pytest.param(AUDIT.find_by_object, "cs_77", "object_id = $5", id="object"),
+    ],
+)
+async def test_an_id_is_looked_up_and_no_day_is_read_for_it(
+    full: Seed, query: str, value: str, asked: str
+) -> None:
+    """Each day is asked for the id, also one whose own key looks cheaper; that would read the whole day."""
+    await full.connection.execute(FLOOD)
+    await full.connection.execute("SELECT webhook_log_make_partitions(1)")
+
+    scans = await kept(full, query, f"0, {ID_MAX}, {EVER}, '{value}', {PAGE}")
+    done = await carried_out(full, query, *EVERYTHING, value, PAGE)
+
+    assert len(scans) > DAYS
+    assert [scan for scan in scans if asked not in scan[1]] == []
+    assert done.rows_read() <= 1 + PARTITIONS_MAX, done.root
+
+
 async def test_the_first_look_for_refusals_opens_the_newest_days(full: Seed) -> None:
     """Most often it fills the page; all the days before wait for a second look."""
     now = datetime.now(UTC)
@@ -231,6 +264,10 @@ EVER = "'-infinity', 'infinity'"
         ),
         pytest.param(AUDIT.transitions_of_subjects, "'{}', '{}', '{}', 9", "id = s.log_id", id="journal"),
         pytest.param(AUDIT.movements_of_account, "'a', 9", "id = t.log_id", id="movements"),
+        pytest.param(
+            AUDIT.movements_of_money_objects, "'a', '{}'", "id = t.log_id", id="movements of objects"
+        ),
+        pytest.param(AUDIT.calls_of_objects, "'a', '{}', 9", "log_id)", id="calls"),
     ],
 )
 async def test_a_plan_made_over_an_empty_database_goes_by_key(

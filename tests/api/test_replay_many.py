@@ -151,6 +151,29 @@ async def test_a_wrong_order_is_400_and_nothing_happens(house: House, seed: Seed
     assert await seed.value(LOG_ROWS) == 1
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"dry_run": true}', b'{"dry_run": false}'])
+async def test_everything_is_replayed_only_where_it_is_asked_for(
+    house: House, seed: Seed, body: bytes
+) -> None:
+    """An order that forgets its filter is refused, with the filters that there are and the word for all."""
+    await quarantine(seed, 1)
+
+    answer = await house.ask("POST", "/ops/replay", OPS, body)
+
+    assert (answer.status, answer.json["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json["details"] == [
+        {
+            "field": "filter",
+            "message": (
+                "is required: {} is every delivery, and these narrow it: source, endpoint, origin, verdict, "
+                "state, type, event_id, object_id, ip, reason, since, until"
+            ),
+            "code": "missing",
+        }
+    ]
+    assert await seed.value(LOG_ROWS) == 1
+
+
 async def test_dashboard_may_not_replay_many(house: House) -> None:
     """A dashboard token on a command is 403, a dry run included."""
     assert (await house.ask("POST", "/ops/replay", DASHBOARD, b'{"dry_run": true}')).status == 403

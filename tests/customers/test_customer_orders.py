@@ -220,6 +220,29 @@ async def test_a_provider_that_does_not_say_what_it_did(market: Market, seed: Se
     ]
 
 
+LATER = """
+UPDATE outbox_effect SET next_attempt_at = now() + interval '1 hour' * $1 WHERE kind = 'open_payment'
+"""
+
+
+async def test_between_two_tries_the_buyer_hears_when_the_next_one_is(market: Market, seed: Seed) -> None:
+    """503 with the time of the next try, without a call and without a wait that could bring nothing; when it
+    is due, the buyer's own request makes it."""
+    await market.put("/ops/products/book", BOOK)
+    market.wire.spoil = ["429"]
+    failed = await market.order(key="k")
+    await seed.connection.execute(LATER, 1)
+    between = await market.order(key="k")
+    calls = len(market.wire.asked)
+    await seed.connection.execute(LATER, 0)
+    due = await market.order(key="k")
+
+    assert [told(answer) for answer in (failed, between)] == [(503, "SERVICE_UNAVAILABLE")] * 2
+    assert int(failed.headers["Retry-After"]) in (1, 2)
+    assert 3_500 < int(between.headers["Retry-After"]) <= 3_600
+    assert (calls, due.status, len(await market.payments())) == (1, 201, 1)
+
+
 async def test_a_failure_that_the_provider_keeps_is_overcome(market: Market) -> None:
     """A 500 before any work stays the answer of its key for a day; what is surely not there has another."""
     await market.put("/ops/products/book", BOOK)

@@ -19,6 +19,7 @@ from tests.support.ports import free_port
 from tests.support.processes import Processes, Running, processes_in
 
 SECRET = "whsec_fault_tests_0123456789abcdef"
+KEY = "sk_test_fault_tests"
 start_s_max = 30.0
 RESTART_PAUSE_S = 0.2
 
@@ -70,6 +71,23 @@ class Kept:
                 self._running = self._start()
 
 
+async def sandbox_running(directory: Path, processes: Processes, webhook_url: str) -> str:
+    """A PSP to be asked, which no fault strikes; its URL. It has sold nothing, and knows of no refund: those
+    of the stories are only told.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "SANDBOX_DIR": str(directory / "sandbox"),
+        "SANDBOX_PORT": str(port),
+        "SANDBOX_WEBHOOK_URL": webhook_url,
+        "STRIPE_WEBHOOK_SECRETS": SECRET,
+        "STRIPE_SECRET_KEY": KEY,
+    }
+    await processes.start_ready("-m", "psp.sandbox", url=f"{url}/health/live", environment=environment)
+    return url
+
+
 @dataclass
 class Stack:
     """Two servers, a receiver and workers, all of which a test may hurt."""
@@ -116,11 +134,14 @@ async def running_stack(
         processes_in(directory, children) as processes,
     ):
         port = free_port()
+        sandbox_url = await sandbox_running(directory, processes, f"http://127.0.0.1:{port}/webhooks/stripe")
         environment = {
             "DATABASE_URL": postgres.dsn,
             "REDIS_URL": valkey.url,
             "INGEST_PORT": str(port),
             "STRIPE_WEBHOOK_SECRETS": SECRET,
+            "STRIPE_SECRET_KEY": KEY,
+            "STRIPE_API_BASE": sandbox_url,
             "SWEEP_INTERVAL": sweep_interval,
         }
         receiver = Kept(processes, "ingest", environment, "listening")

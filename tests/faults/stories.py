@@ -247,3 +247,24 @@ class Stories:
 
     def _noise(self) -> list[type_event]:
         return [self._event("product.created", {"id": self._id("prod"), "object": "product"})]
+
+
+class WithholdingStories(Stories):
+    """Stories whose refunds nobody tells before `released`: until then a charge was refunded, and by which
+    refunds is not known."""
+
+    def __init__(self, seed: int, name: str) -> None:
+        """As its elders."""
+        super().__init__(seed, name)
+        self.released = False
+        self._withheld: list[bytes] = []
+
+    def next(self) -> list[bytes]:
+        """The next story without its refunds, or with all that were withheld."""
+        bodies = super().next()
+        if self.released:
+            bodies, self._withheld = [*self._withheld, *bodies], []
+            return bodies
+        refunds = [body for body in bodies if json.loads(body)["type"].startswith("refund.")]
+        self._withheld += refunds
+        return [body for body in bodies if body not in refunds]

@@ -8,6 +8,7 @@ sender's journal and the stories' sums against what is stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Coroutine
 
@@ -18,7 +19,7 @@ from tests.faults import faults
 from tests.faults.proof import drained, findings
 from tests.faults.sender import Sender
 from tests.faults.stack import SECRET, Stack
-from tests.faults.stories import Stories
+from tests.faults.stories import Stories, WithholdingStories
 from tests.faults.storm import draw_storm, let_loose
 from tests.receiver.scratch import linux_only
 from tests.support.poll import until
@@ -29,8 +30,14 @@ SEED = 20261121
 @pytest.fixture
 async def sender(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
     """A sender whose load is under way; every test has stories of its own, the same in every run."""
-    name = re.sub("[^a-z0-9]", "", request.node.name)
-    sender = Sender(stack.port, SECRET, Stories(SEED, name))
+    async with telling(stack, Stories(SEED, re.sub("[^a-z0-9]", "", request.node.name))) as sender:
+        yield sender
+
+
+@contextlib.asynccontextmanager
+async def telling(stack: Stack, stories: Stories) -> AsyncIterator[Sender]:
+    """A sender of these stories whose load is under way, stopped with the block."""
+    sender = Sender(stack.port, SECRET, stories)
     try:
         await sender.start()
         yield sender
@@ -178,6 +185,29 @@ async def test_f14_a_worker_frozen_beyond_its_lease(stack: Stack, sender: Sender
     await faults.freeze_worker_mid_batch(stack, stack.workers[0], limits.claim_lease_s + 2)
 
     await kept_every_promise(stack, sender)
+
+
+READ_IS_DUE = """
+UPDATE outbox_effect SET next_attempt_at = now()
+WHERE kind = 'read_refunds' AND state = 'pending' AND object_id LIKE 'pi_withheld_%'
+RETURNING id
+"""
+WAS_READ = "SELECT state = 'done' FROM outbox_effect WHERE id = $1"
+
+
+async def test_refunds_that_come_after_their_psp_was_asked_for_them(stack: Stack) -> None:
+    """A fault so long that a refunded charge's refunds are asked for at the PSP, which does not know them
+    either: they come at last, and nobody has been called."""
+    stories = WithholdingStories(SEED, "withheld")
+    async with telling(stack, stories) as sender, stack.connected() as connection:
+        await sender.reaches(400)
+        effect_id = await until(lambda: connection.fetchval(READ_IS_DUE), 30, "refunds to be asked for")
+        for worker in stack.workers:  # whoever starts looks at once for calls that nobody can make
+            await faults.kill(worker)
+        await until(lambda: connection.fetchval(WAS_READ, effect_id), 30, "the PSP to have been asked")
+        stories.released = True
+
+        await kept_every_promise(stack, sender)
 
 
 async def test_f73_a_storm_of_faults(stack: Stack, sender: Sender) -> None:

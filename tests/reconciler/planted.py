@@ -13,7 +13,8 @@ LEFT_OUT = {
     "ledger_posting": {"transaction_id"},
     "state_transition": {"at"},
     "outbox_effect": {
-        "id", "state", "attempts", "next_attempt_at", "last_error", "event_id", "finished_at", "made_id",
+        "id", "state", "attempts", "next_attempt_at",
+        "under_way", "last_error", "event_id", "finished_at", "made_id",
     },
     "webhook_event": {
         "received_at", "event_type", "object_id", "psp_created", "body_sha256", "attempts",

@@ -343,3 +343,17 @@ async def test_a_plan_is_active_by_its_payment_alone(house: House) -> None:
     assert [tuple(row) for row in await house.admin.fetch("SELECT owner_kind, owner_id FROM refund")] == [
         ("subscription_invoice", "plan_1")
     ]
+
+
+async def test_an_unknown_currency_is_named_before_the_database_refuses_it(house: House) -> None:
+    """An order and a transfer in a currency that nobody knows wait in quarantine; their neighbours do not."""
+    strange = made.order_payment("order_2", currency="zzz")
+    counts = await house.process(
+        made.event("payment_intent.succeeded", made.order_payment("order_1")),
+        made.event("payment_intent.succeeded", strange),
+        made.event("transfer.created", made.transfer("order_1", currency="zzz")),
+    )
+
+    assert counts == {"applied": 1, "quarantined": 2}
+    assert await house.outcomes() == [("applied", None), *[("quarantined", "unknown_currency")] * 2]
+    assert (await books(house))["seller_1"] == 4000

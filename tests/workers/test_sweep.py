@@ -14,7 +14,7 @@ from runtime import clock, limits, settings
 from tests.support import stripe_events as made
 from tests.support.poll import until
 from tests.workers.conftest import House
-from workers.sweep import Retention, Sweep
+from workers.sweep import Partitions, Retention, Sweep
 
 
 @pytest.fixture
@@ -25,7 +25,13 @@ def retention(house: House) -> Retention:
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "WEBHOOK_LOG_RETENTION_DAYS": "90",
     }
-    return Retention(settings.load(environment), house.connections)
+    return Retention(settings.load(environment))
+
+
+@pytest.fixture
+def partitions(house: House) -> Partitions:
+    """What makes the log's partitions."""
+    return Partitions(house.connections)
 
 
 async def test_the_sweep_wakes_an_event_whose_payment_came_while_it_was_parked(house: House) -> None:
@@ -99,16 +105,19 @@ async def backdate(house: House, days: int) -> None:
 
 
 @pytest.mark.books_left_broken(reason="the log rows are moved into the past by hand")
-async def test_retention_drops_old_days_and_keeps_the_ids(house: House, retention: Retention) -> None:
+async def test_retention_drops_old_days_and_keeps_the_ids(
+    house: House, partitions: Partitions, retention: Retention
+) -> None:
     """After retention the payload is gone and a replay of the purged event still has no second effect."""
     event = made.event("checkout.session.completed", made.checkout())
     await house.process(event)
     await backdate(house, 120)
-    await retention.run_once()  # the default partition's rows get a partition of their own
+    await partitions.run_once()  # the default partition's rows get a partition of their own
     counts = await retention.run_once()
 
     assert await house.admin.fetchval("SELECT count(*) FROM webhook_log") == 0
-    assert counts == {}
+    assert counts == {"partitions_dropped": 1}
+    assert await retention.run_once() == {}
     assert await house.process(event) == {"duplicate": 1}
     assert await house.credits() == 250
 
@@ -134,11 +143,13 @@ async def test_retention_spares_what_is_still_open_and_its_payload(
 
 
 @pytest.mark.books_left_broken(reason="the log rows are moved into the past by hand")
-async def test_retention_leaves_younger_days_alone(house: House, retention: Retention) -> None:
-    """Nothing inside the ninety days is touched, and a second run does nothing."""
+async def test_retention_leaves_younger_days_alone(
+    house: House, partitions: Partitions, retention: Retention
+) -> None:
+    """Nothing inside the ninety days is touched."""
     await house.process(made.event("checkout.session.completed", made.checkout()))
     await backdate(house, 89)
-    await retention.run_once()
+    await partitions.run_once()
 
     assert await retention.run_once() == {}
     assert await house.admin.fetchval("SELECT count(*) FROM webhook_log") == 1
@@ -207,7 +218,9 @@ async def test_retention_may_be_stopped_between_two_batches(house: House, retent
 
 
 @pytest.mark.books_left_broken(reason="the log rows are moved into the past by hand")
-async def test_retention_of_the_log_may_be_stopped_too(house: House, retention: Retention) -> None:
+async def test_retention_of_the_log_may_be_stopped_too(
+    house: House, partitions: Partitions, retention: Retention
+) -> None:
     """Between two batches of a day that an open event pins: whole batches are gone, the rest and the open
     event are there, and the next round takes the rest.
     """
@@ -219,8 +232,7 @@ async def test_retention_of_the_log_may_be_stopped_too(house: House, retention: 
             FROM (SELECT * FROM webhook_log LIMIT 1) l, generate_series(1, {limits.retention_batch_rows})"""
     )
     await backdate(house, 120)
-    async with house.connections.acquire() as connection:
-        await operations.make_partitions(connection, limits.partitions_ahead_days)
+    await partitions.run_once()
     count = "SELECT count(*) FROM webhook_log"
     last = "SELECT id FROM webhook_log ORDER BY ctid DESC LIMIT 1 FOR UPDATE"
     stopped = await stopped_after_one_batch(house, retention, count, last)
@@ -256,9 +268,35 @@ async def test_twenty_thousand_young_keys_are_not_looked_at(house: House) -> Non
     assert "Seq Scan on idempotency_key" not in text
 
 
-async def test_partitions_are_made_ahead(house: House, retention: Retention) -> None:
+async def test_partitions_are_made_ahead(house: House, partitions: Partitions) -> None:
     """The next days have their partitions before anything is received."""
-    await retention.run_once()
+    await partitions.run_once()
     ahead = clock.now() + timedelta(days=7)
 
     assert await house.admin.fetchval("SELECT to_regclass($1) IS NOT NULL", f"webhook_log_{ahead:%Y%m%d}")
+
+
+OPEN_ALERTS = "SELECT name, subject, detail FROM alert WHERE resolved_at IS NULL"
+
+
+@pytest.mark.parametrize(("days", "told"), [(1, True), (3, False)])
+async def test_partitions_that_a_transaction_holds_up_are_made_when_it_is_over(
+    house: House, partitions: Partitions, days: int, told: bool
+) -> None:
+    """Nothing is made while it holds the default partition, nor lost; only where it is about to matter is
+    somebody told. The next turn makes them, and the alert closes itself.
+    """
+    day = clock.now() + timedelta(days=days)
+    await house.admin.execute(f"DROP TABLE webhook_log_{day:%Y%m%d}")
+    holder = await asyncpg.connect(house.dsn)
+    async with holder.transaction():
+        await holder.execute("DELETE FROM webhook_log_default")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await partitions.run_once()
+    alerts = [tuple(row) for row in await house.admin.fetch(OPEN_ALERTS)]
+    await holder.close()
+    made = await partitions.run_once()
+    await operations.close_settled_alerts(house.admin)
+
+    assert alerts == [("partitions_missing", "webhook_log", "LockNotAvailableError")] * told
+    assert (made, await house.admin.fetch(OPEN_ALERTS)) == (1, [])
