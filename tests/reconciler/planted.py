@@ -8,7 +8,7 @@ LEFT_OUT = {
     "*": {"created_at"},
     "checkout_session": {"paid_at"},
     "orders": {"completed_at"},
-    "balance": {"updated_at"},
+    "balance": {"updated_at", "below_zero"},
     "ledger_transaction": {"id", "posted_at"},
     "ledger_posting": {"transaction_id"},
     "state_transition": {"at"},
@@ -21,7 +21,8 @@ LEFT_OUT = {
         "next_attempt_at", "last_error", "applied_at", "conflict",
     },
 }  # fmt: skip
-"""Columns by table: times and numbers of our own, what the receiver writes, what no event decides."""
+"""Columns by table: times and numbers of our own, what the receiver writes, what follows from another column, what no
+event decides."""
 
 
 class Plant(NamedTuple):

@@ -1,4 +1,4 @@
-"""A backlog of more than one claim: two connections share it, and nothing is left, lost or applied twice."""
+"""A backlog of more than one claim: connections share it, and nothing is left, lost or applied twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.workers.conftest import House
 
 async def test_a_backlog_is_applied_wholly_in_one_drain(house: House) -> None:
     """Refunds whose payment is in another batch, before or after them, are applied in the same drain."""
-    purchases = limits.claim_batch_rows_max
+    purchases = limits.claim_batch_rows_max * limits.drain_helpers  # with the refunds a batch for each
     sessions = [made.checkout(account=f"cust_{number % 7}") for number in range(purchases)]
     refunds = [
         made.event("refund.created", made.refund(session["payment_intent"], 289)) for session in sessions[::2]
