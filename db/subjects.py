@@ -8,7 +8,7 @@ anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -34,7 +34,7 @@ _KEY_OF_OWNER = {
 """By which kind of key an owner of refunds is loaded."""
 
 
-class Effect(NamedTuple):
+class Effect(msgspec.Struct, frozen=True):
     """One journal entry, movement of money or call of a PSP with the event that caused it."""
 
     cause: Cause

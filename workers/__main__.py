@@ -23,9 +23,10 @@ _PARTITIONS_EVERY_S = 60.0
 _EFFECTS_EVERY_S = 1.0
 """A call that was staged waits this long at most; looking costs one read of a small index."""
 _STOP_S = 10.0
-_GC_OBJECTS = 100_000
-"""New objects until the collector looks for cycles. A batch makes some ten thousand that its end frees
-without it; at Python's own 700 it took a fifth of the worker's time (measured).
+_GC_OBJECTS = 500_000
+"""New objects until the collector looks for cycles, among all that the batches under way hold. A batch makes
+some ten thousand that its end frees without it; at Python's own 700 it took a fifth of the worker's time
+(measured).
 """
 
 

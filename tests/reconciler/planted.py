@@ -21,8 +21,9 @@ LEFT_OUT = {
         "next_attempt_at", "last_error", "applied_at", "conflict",
     },
 }  # fmt: skip
-"""Columns by table: times and numbers of our own, what the receiver writes, what follows from another column, what no
-event decides."""
+"""Columns by table: times and numbers of our own, what the receiver writes, what follows from another
+column, what no event decides.
+"""
 
 
 class Plant(NamedTuple):

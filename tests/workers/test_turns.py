@@ -18,11 +18,11 @@ def thought(name: str, steps: int, diary: list[str]) -> type_steps[str]:
 async def test_two_long_computations_go_on_side_by_side() -> None:
     """Neither waits for the end of the other, and each has its own result."""
     diary: list[str] = []
-    results = await asyncio.gather(
+    first, second = await asyncio.gather(
         in_turns(thought("first", 3, diary)), in_turns(thought("second", 3, diary))
     )
 
-    assert results == ["first is done", "second is done"]
+    assert (first, second) == ("first is done", "second is done")
     assert diary == ["first", "second"] * 3
 
 
