@@ -46,13 +46,8 @@ class Book:
         identity = (subject.source, subject.family, subject.id)
         self._subjects[identity] = subject
         for key in subject.keys:
-            named = self._by_key.get((subject.source, key))
-            if named is None:
-                self._by_key[subject.source, key] = {identity}
-            else:
-                named.add(identity)
+            self._by_key.setdefault((subject.source, key), set()).add(identity)
 
     def find(self, source: str, key: str) -> list[Subject]:
         """The subjects that this key names, in a fixed order."""
-        named = self._by_key.get((source, key))
-        return [] if named is None else [self._subjects[identity] for identity in sorted(named)]
+        return [self._subjects[identity] for identity in sorted(self._by_key.get((source, key), ()))]

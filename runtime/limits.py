@@ -54,7 +54,7 @@ doorbell_slots = 16
 claim_batch_rows_max = 1_000
 """Events of one claim. An eighth faster than 500 (measured); above that only the transaction grows."""
 drain_helpers = 3
-"""Connections that work a backlog off beside the first: a tenth faster than with one, and five are no faster
+"""Connections that work a backlog off beside the first: a fifteenth faster than one, and five are no faster
 (measured).
 """
 claim_lease_s = 10

@@ -23,11 +23,12 @@ _PARTITIONS_EVERY_S = 60.0
 _EFFECTS_EVERY_S = 1.0
 """A call that was staged waits this long at most; looking costs one read of a small index."""
 _STOP_S = 10.0
-_GC_OBJECTS = 500_000
-"""New objects until the collector looks for cycles, among all that the batches under way hold. A batch makes
-some ten thousand that its end frees without it; at Python's own 700 it took a fifth of the worker's time
-(measured).
+_GC_OBJECTS = 100_000
+"""New objects until the collector looks for cycles. A batch makes some ten thousand that its end frees
+without it; at Python's own 700 it took a fifth of the worker's time (measured).
 """
+_CONNECTIONS_MAX = limits.drain_helpers + 5
+"""The helpers, and one each for drain, sweep, partitions and the outbox of two PSPs."""
 
 
 async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
@@ -40,7 +41,7 @@ async def work(configuration: settings.Settings, stop: asyncio.Event) -> int:
     except providers.EndpointError as error:
         settings.refuse_to_start([str(error)])
     connections = await pool.create_pool(
-        configuration.database_url, "sluice_worker", "sluice-worker", size_max=limits.drain_helpers + 5
+        configuration.database_url, "sluice_worker", "sluice-worker", size_max=_CONNECTIONS_MAX
     )
     drainer = Drainer(connections, expected)
     sweep = Sweep(connections, drainer)

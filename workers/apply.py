@@ -20,7 +20,6 @@ from runtime import limits, telemetry
 from workers import outcomes
 from workers.outcomes import Batch, Item
 from workers.shapes import Shapes
-from workers.turns import events_per_step, in_turns, type_steps
 
 
 class ClaimLostError(Exception):
@@ -46,7 +45,7 @@ async def apply_batch(
         for event in exhausted:
             outcomes.quarantine(event, "attempts_exhausted", "its work ended the worker each time", batch)
         counts += await _write_alone(connection, batch)
-    items = await in_turns(_read_all(workable, expected))
+    items = [Item(event, read(event, expected)) for event in workable]
     counts += await _apply(connection, items)
     if shapes is not None and (lost := await shapes.notice(connection, items)):
         counts["lost_fields"] += lost
@@ -61,14 +60,6 @@ def read(event: ClaimedEvent, expected: Mapping[str, Expected]) -> Reading:
     if mapper is None:
         return Reading(Unusable("unknown_provider", f"no provider reads events of {event.source}"))
     return mapper.read(event.body, expected.get(event.endpoint or "", Expected()))
-
-
-def _read_all(events_: Sequence[ClaimedEvent], expected: Mapping[str, Expected]) -> type_steps[list[Item]]:
-    items: list[Item] = []
-    for first in range(0, len(events_), events_per_step):
-        yield
-        items += [Item(event, read(event, expected)) for event in events_[first : first + events_per_step]]
-    return items
 
 
 async def _apply(connection: type_connection, items: Sequence[Item]) -> Counter[str]:
@@ -112,7 +103,7 @@ async def apply_at_once(connection: type_connection, items: Sequence[Item]) -> B
     keys = [key for item in items for key in item.fact.keys]
     async with connection.transaction():
         known = await subjects.load(connection, keys)
-        batch = await in_turns(outcomes.decide_batch(items, known))
+        batch = outcomes.decide_batch(items, known)
         await subjects.write(connection, known, batch.subjects.values(), batch.effects, batch.account_causes)
         await _write_marks(connection, batch)
         overdrawn = await subjects.post(connection, batch.effects)

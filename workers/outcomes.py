@@ -17,7 +17,6 @@ from db.events import ClaimedEvent, Mark, Note
 from db.subjects import Effect
 from psp.reading import Reading
 from workers import retry
-from workers.turns import events_per_step, type_steps
 
 EXPIRED = "expired"
 """Reason of an event whose wait is over; see the query `expire_parked`."""
@@ -51,9 +50,9 @@ class Batch:
     wakes: list[tuple[str, str]] = field(default_factory=list)
 
 
-def decide_batch(items: Sequence[Item], subjects: Sequence[Subject]) -> type_steps[Batch]:
-    """Decide events in the order given, step by step; those that must wait are asked again when their batch
-    brings what they need.
+def decide_batch(items: Sequence[Item], subjects: Sequence[Subject]) -> Batch:
+    """Decide events in the order given; those that must wait are asked again when their batch brings what
+    they need.
     """
     book = Book(subjects)
     batch = Batch()
@@ -62,9 +61,7 @@ def decide_batch(items: Sequence[Item], subjects: Sequence[Subject]) -> type_ste
     while waiting:
         parked: list[tuple[Item, Decision]] = []
         news = False
-        for number, item in enumerate(waiting, 1):
-            if number % events_per_step == 0:
-                yield
+        for item in waiting:
             decision = _decide_one(item, book, batch)
             if decision is None:
                 continue

@@ -25,14 +25,14 @@ class Shapes:
         """How many of these events have lost a field. Shapes that are new to this process are recorded, and
         alarmed where they are new to the house.
         """
+        if len(self._lost) > _REMEMBERED_MAX:
+            self._lost = {}  # batches that are under way go on with theirs
+        lost = self._lost
         told = [(item.event.source, item.reading.shape) for item in items if item.reading.shape is not None]
-        new = dict.fromkeys(each for each in told if each not in self._lost)
+        new = dict.fromkeys(each for each in told if each not in lost)
         if new:
-            if len(self._lost) > _REMEMBERED_MAX:
-                self._lost.clear()
-                return await self.notice(connection, items)
-            self._lost.update(await self._record(connection, list(new)))
-        return sum(self._lost[each] for each in told)
+            lost.update(await self._record(connection, list(new)))
+        return sum(lost[each] for each in told)
 
     async def _record(
         self, connection: type_connection, new: list[tuple[str, Shape]]

@@ -1,7 +1,8 @@
 -- Fewer index entries for each event that is applied: what a batch writes is mostly indexes.
 
 -- What a PSP names is looked up by its id, whatever the source, so each of these had an index for that beside its key. A
--- key that begins with the id does for both. (What refers to a key has to be made anew with it.)
+-- key that begins with the id does for both. What refers to a key has to be made anew with it, under a lock, for as long as
+-- these tables and `balance` below take to be read: let it run while little comes in.
 ALTER TABLE checkout_session DROP CONSTRAINT checkout_session_pkey,
     ADD CONSTRAINT checkout_session_pkey PRIMARY KEY (id, source);
 DROP INDEX checkout_session_by_id;

@@ -17,8 +17,7 @@ from billing.purchase import Purchase
 from db.events import ClaimedEvent
 from psp.reading import Reading
 from runtime import clock
-from tests.support.decided import decided
-from workers.outcomes import Item
+from workers.outcomes import Item, decide_batch
 
 NOW = clock.now()
 
@@ -112,7 +111,7 @@ def apply(story: Story, order: list[int], splits: list[int]) -> tuple[Purchase |
             )
             for n in numbers
         ]
-        batch = decided(items, [purchase] if purchase is not None else [])
+        batch = decide_batch(items, [purchase] if purchase is not None else [])
         purchase = next((s for s in batch.subjects.values() if isinstance(s, Purchase)), purchase)
         balance += sum(e.movement.legs[0].amount for e in batch.effects if e.movement is not None)
         states = {mark.event_id: mark.state for mark in batch.marks}

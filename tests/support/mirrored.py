@@ -16,8 +16,7 @@ from db.events import ClaimedEvent
 from db.subjects import Effect
 from psp.reading import Reading
 from runtime import clock
-from tests.support.decided import decided
-from workers.outcomes import Item
+from workers.outcomes import Item, decide_batch
 
 NOW = clock.now()
 LOOKS = SubscriptionValues("pending_payment", "cus_1", "a", "price_1", False, 1, 31, None, None, None, "in_1")
@@ -96,7 +95,7 @@ def happen(*events: tuple[int, Fact], order: Sequence[int] | None = None, splits
     while batches:
         numbers = batches.pop(0)
         items = [Item(_claimed(number, events[number][0]), Reading(events[number][1])) for number in numbers]
-        batch = decided(items, list(subjects.values()))
+        batch = decide_batch(items, list(subjects.values()))
         subjects |= batch.subjects
         marks = {mark.event_id: mark for mark in batch.marks}
         for number in numbers:
